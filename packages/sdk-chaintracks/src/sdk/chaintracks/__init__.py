@@ -1,0 +1,1 @@
+"""A block header service: ingest, validate, store, serve and follow reorganisations."""

@@ -1,0 +1,1 @@
+"""A local chain that speaks the wires of the real services, for tests and play."""

@@ -1,0 +1,1 @@
+"""The background work that gets transactions sent, proven and repaired."""

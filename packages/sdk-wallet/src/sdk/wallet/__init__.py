@@ -1,0 +1,1 @@
+"""A BRC-100 wallet: keys, scripts, actions, storage, service providers."""
