@@ -1,0 +1,1 @@
+"""Clients for the services a wallet needs, and failover between them."""
