@@ -153,5 +153,8 @@ class WalletServices(Protocol):
         ...
 
     async def get_header_for_hash(self, block_hash: str) -> tuple[int, BlockHeader] | None:
-        """``(height, header)`` of a block of the best chain, ``None`` if it is not on it. Raises ``ServiceUnavailable``."""
+        """``(height, header)`` of a block of the best chain, ``None`` if it is not on it.
+
+        Raises ``ServiceUnavailable``.
+        """
         ...
