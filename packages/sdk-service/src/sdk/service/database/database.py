@@ -1,0 +1,149 @@
+"""The facade: one database, asynchronous outside, plain functions inside."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+
+import sqlalchemy as sa
+
+from sdk.core.errors import ConfigurationError
+from sdk.service.database.jobs import Job
+from sdk.service.database.unit import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from sdk.service.database.unit import Driver
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Backend(Protocol):
+    """What stands behind a ``Database``. ``read``, ``write`` and ``migrate`` hand a job over and return at once."""
+
+    @property
+    def driver(self) -> Driver: ...
+    @property
+    def failure(self) -> BaseException | None: ...
+    def read(self, job: Job) -> None: ...
+    def write(self, job: Job) -> None: ...
+    def migrate(self, job: Job) -> None: ...
+    def close(self) -> None: ...
+
+
+class Database:
+    """Runs units of work; see docs/database.md. Bound to no event loop; close it with ``await close()``."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        schema: str | None = None,
+        read_only: bool = False,
+        readers: int = 4,
+        writers: int = 8,
+        timeout: float = 60.0,
+        isolation: str = "serializable",
+    ) -> Database:
+        """Connect to ``sqlite:///path``, ``postgresql+psycopg://…`` or ``mysql+pymysql://…``.
+
+        ``schema`` names a PostgreSQL schema (made if missing) or a MySQL database. ``timeout``, in seconds, bounds the
+        wait for a lock. ``writers`` and ``isolation`` are for servers; SQLite has one writer and is serializable.
+        Raises ``ConfigurationError`` for a URL that cannot work and ``StorageUnavailable`` if nothing answers there.
+        """
+        return cls(await asyncio.to_thread(
+            _backend, url, schema=schema, read_only=read_only, readers=readers, writers=writers, timeout=timeout,
+            isolation=isolation,
+        ))
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite``, ``postgresql`` or ``mysql`` (MariaDB too)."""
+        return self._backend.driver.name
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What has ended this database for good, if something has; for readiness checks."""
+        return self._backend.failure
+
+    async def read(self, function: Callable[Concatenate[Unit, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``function(unit, *args)`` on a snapshot of its own; it cannot write."""
+        job = Job.of(_bound(function, kwargs), args)
+        self._backend.read(job)
+        return cast("T", await job.future)
+
+    async def write(self, function: Callable[Concatenate[Unit, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``function(unit, *args)`` in one transaction; returns after COMMIT.
+
+        The function may be run again after a lost race, so it has no effects but those on ``unit``. If this call is
+        cancelled the unit may still be committed.
+        """
+        job = Job.of(_bound(function, kwargs), args)
+        self._backend.write(job)
+        return cast("T", await job.future)
+
+    async def migrate(self, function: Callable[[Unit], T]) -> T:
+        """``function(unit)`` alone, under the lock that keeps other processes from migrating at the same time."""
+        job = Job.of(function, (), exclusive=True)
+        self._backend.migrate(job)
+        return cast("T", await job.future)
+
+    async def close(self) -> None:
+        """Finish the units that wait, then release everything."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._backend.close)
+
+    async def __aenter__(self) -> Database:
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _bound(function: Callable[..., T], kwargs: dict[str, Any]) -> Callable[..., T]:
+    if not kwargs:
+        return function
+    from functools import partial
+
+    return partial(function, **kwargs)
+
+
+def parse_url(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as exc:
+        raise ConfigurationError("the database URL cannot be read: write e.g. sqlite:///wallet.db") from exc
+    if parsed.drivername in ("sqlite", "postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql"):
+        return parsed
+    raise ConfigurationError(
+        f"databases of kind {parsed.drivername!r} are not supported: use sqlite:///path, postgresql+psycopg://host/name or "
+        "mysql+pymysql://host/name"
+    )
+
+
+def _backend(
+    url: str, *, schema: str | None, read_only: bool, readers: int, writers: int, timeout: float, isolation: str
+) -> Backend:
+    parsed = parse_url(url)
+    if parsed.drivername == "sqlite":
+        from sdk.service.database.sqlite import SqliteBackend
+
+        if schema is not None:
+            raise ConfigurationError("SQLite has no schemas; name another file instead")
+        return SqliteBackend(parsed, read_only=read_only, readers=readers, timeout=timeout)
+    from sdk.service.database.server import ServerBackend
+
+    return ServerBackend(
+        parsed, schema=schema, read_only=read_only, readers=readers, writers=writers, timeout=timeout, isolation=isolation
+    )

@@ -1,0 +1,203 @@
+"""SQLite: one writer thread with group commit, readers on connections of their own (WAL)."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from sdk.core.errors import ConfigurationError, StorageBusy, StorageError, StorageUnavailable
+from sdk.service.database.borrow import Borrower
+from sdk.service.database.driver_errors import translate_sqlite
+from sdk.service.database.jobs import Job, Outcome
+from sdk.service.database.json import json_options
+from sdk.service.database.unit import Unit
+from sdk.service.database.workers import Workers
+from sdk.service.database.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+POLL: Final = (0.0005, 0.003)
+"""Seconds between attempts to get a lock another process holds. SQLite's own waiting ends in naps of 100 ms, which lose to
+a neighbour that commits without pause."""
+
+
+class SqliteDriver:
+    name = "sqlite"
+    key = "sqlite"
+    error = sqlite3.Error
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._borrower = Borrower(sa.make_url("sqlite://"))
+        self.dialect = sa.create_engine("sqlite://", **json_options()).dialect
+
+    def translate(self, error: BaseException) -> StorageError | None:
+        return translate_sqlite(error, self._where)
+
+    def insert_many(self, cursor: Any, sql: str, values: Sequence[Sequence[Any]]) -> list[int]:
+        """Row ids are one more than the largest in use, and nobody else writes: they are consecutive."""
+        cursor.executemany(sql, values)
+        (last,) = cursor.execute("SELECT last_insert_rowid()").fetchone()
+        return list(range(last - len(values) + 1, last + 1))
+
+    def borrow(self, dbapi_connection: Any) -> sa.Connection:
+        return self._borrower.borrow(dbapi_connection)
+
+    def check_foreign_keys(self, connection: sqlite3.Connection) -> None:
+        broken = connection.execute("PRAGMA foreign_key_check").fetchmany(3)
+        if broken:
+            rows = ", ".join(f"{table} row {row} (to {parent})" for table, row, parent, _ in broken)
+            raise StorageError(f"rows refer to rows that do not exist: {rows}")
+
+
+class _Reader:
+    """A connection that runs read units, each in a snapshot of its own."""
+
+    def __init__(self, driver: SqliteDriver, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._driver = driver
+        self._connection = connect()
+
+    def run(self, job: Job) -> Outcome:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            return Outcome(job, error=self._driver.translate(error) or error)
+        unit = Unit(self._driver, connection)
+        try:
+            value = job.run(unit)
+            unit.finish()
+            return Outcome(job, value)
+        except Exception as error:  # noqa: BLE001 - it goes to the caller
+            unit.finish(error)
+            return Outcome(job, error=self._driver.translate(error) or error)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class SqliteBackend:
+    """``path`` is None for a database in memory, whose one connection serves reads too."""
+
+    def __init__(self, url: sa.URL, *, read_only: bool, readers: int, timeout: float) -> None:
+        if url.query:
+            raise ConfigurationError(f"{url!s}: options after '?' are not understood; name only the file")
+        name = url.database
+        self._path = None if name in (None, "", ":memory:") else Path(str(name)).absolute()
+        self._read_only, self._timeout = read_only, timeout
+        where = "the database in memory" if self._path is None else str(self._path)
+        self._where = where
+        self.driver = SqliteDriver(where)
+        self._check_path()
+        self._writer: Writer | None = None
+        if not read_only:
+            self._writer = self._open_writer()
+        self._readers = Workers("sqlite-reader", partial(_Reader, self.driver, partial(self._connect, write=False)), readers)
+        if read_only:
+            self._connect(write=False).close()
+
+    def read(self, job: Job) -> None:
+        if self._path is None:
+            self.write(job)
+        else:
+            self._readers.submit(job)
+
+    def write(self, job: Job) -> None:
+        if self._writer is None:
+            raise StorageUnavailable(f"{self._where} was opened read-only")
+        self._writer.submit(job)
+
+    migrate = write
+
+    @property
+    def failure(self) -> BaseException | None:
+        return None if self._writer is None else self._writer.failure
+
+    def close(self) -> None:
+        self._readers.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _check_path(self) -> None:
+        path = self._path
+        if path is None:
+            if self._read_only:
+                raise ConfigurationError("a database in memory cannot be read-only")
+            return
+        if not path.parent.is_dir():
+            raise StorageUnavailable(f"the directory {path.parent} does not exist; create it, or name another database file")
+        if path.is_dir():
+            raise StorageUnavailable(f"{path} is a directory; name a database file")
+        if self._read_only and not path.exists():
+            raise StorageUnavailable(f"{path} does not exist and was to be opened read-only")
+        if not self._read_only:
+            target = path if path.exists() else path.parent
+            if not os.access(target, os.W_OK):
+                raise StorageUnavailable(f"{target} cannot be written by this user; change its permissions or open it read-only")
+
+    def _open_writer(self) -> Writer:
+        try:
+            return Writer(self.driver, partial(self._connect, write=True), self._begin)
+        except sqlite3.Error as error:
+            raise self.driver.translate(error) or error from error
+
+    def _connect(self, *, write: bool) -> sqlite3.Connection:
+        """R66: the pragmas stand on every connection."""
+        if self._path is None:
+            target, uri = ":memory:", False
+        else:
+            mode = "rwc" if write else "ro" if self._read_only else "rw"
+            target, uri = f"{self._path.as_uri()}?mode={mode}", True
+        try:
+            connection = sqlite3.connect(
+                target, uri=uri, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=512
+            )
+        except sqlite3.Error as error:
+            raise self.driver.translate(error) or error from error
+        try:
+            self._prepare(connection, write=write)
+        except BaseException as error:
+            connection.close()
+            raise self.driver.translate(error) or error from error
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection, *, write: bool) -> None:
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if write:
+            if self._path is not None:
+                self._retrying(lambda: connection.execute("PRAGMA journal_mode=WAL"))
+                connection.execute("PRAGMA journal_size_limit=67108864")
+            connection.execute("PRAGMA busy_timeout=0")
+        else:
+            connection.execute("PRAGMA query_only=ON")
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        try:
+            self._retrying(lambda: connection.execute("BEGIN IMMEDIATE"))
+        except sqlite3.Error as error:
+            raise self.driver.translate(error) or error from error
+
+    def _retrying(self, attempt: Callable[[], object]) -> None:
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                attempt()
+                return
+            except sqlite3.OperationalError as error:
+                if not isinstance(self.driver.translate(error), StorageBusy) or time.monotonic() >= deadline:
+                    raise
+            time.sleep(random.uniform(*POLL))

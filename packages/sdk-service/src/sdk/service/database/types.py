@@ -1,0 +1,97 @@
+"""Column types and metadata conventions every component shares."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.types import TypeDecorator
+
+from sdk.service.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+    from sqlalchemy.types import TypeEngine
+
+NAMING_CONVENTION: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""For ``MetaData(naming_convention=...)``: migrations can only drop a constraint that has a name."""
+
+Key: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""A 64-bit primary or foreign key. SQLite gives row ids only to INTEGER."""
+
+LongBinary: Final = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+"""Bytes of any length; MySQL's BLOB ends at 64 KiB."""
+
+LongText: Final = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+"""Text of any length; MySQL's TEXT ends at 64 KiB."""
+
+
+class Timestamp(TypeDecorator[datetime]):
+    """An aware UTC datetime of millisecond precision; finer digits are cut off.
+
+    SQLite keeps ISO text, ``2025-01-31T12:00:00.000Z``, as the TypeScript toolbox writes it (and its text order is
+    time order); PostgreSQL ``timestamptz(3)``; MySQL and MariaDB ``datetime(3)`` in UTC, which neither ends in 2038
+    nor updates itself. Naive values are refused with ``InvalidValue``.
+    """
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    @property
+    def python_type(self) -> type[Any]:
+        return datetime
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(sa.String(24))
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True, precision=3))
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=3))
+        return dialect.type_descriptor(sa.DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            raise InvalidValue(f"a timestamp must be an aware datetime, not {value!r}")
+        if dialect.name == "sqlite":
+            return to_text(value)
+        moment = to_milliseconds(value)
+        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return from_text(value)
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def to_milliseconds(moment: datetime) -> datetime:
+    """``moment`` in UTC as a database gives it back."""
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def to_text(moment: datetime) -> str:
+    """``YYYY-MM-DDTHH:MM:SS.mmmZ``"""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def from_text(text: str) -> datetime:
+    """The inverse; also reads ``CURRENT_TIMESTAMP`` (UTC without a zone), as SQLite's defaults write it."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise InvalidValue(f"the database holds {text!r} where a timestamp should be") from exc
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,122 @@
+"""What one distribution owns in a database, and its alembic history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+
+from sdk.core.errors import SchemaTooNew
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection, MetaData
+
+BASE: Final = "base"
+HEAD: Final = "head"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationSet:
+    """The tables and the migrations of one component.
+
+    ``package`` is the import name of the package that holds ``versions/``. ``tables`` are all table names the component
+    owns or ever owned; the default is those of ``metadata``. Nothing else in the database is looked at, so components
+    share one database without seeing each other.
+    """
+
+    component: str
+    package: str
+    metadata: MetaData = field(repr=False)
+    tables: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def __post_init__(self) -> None:
+        known = frozenset(table.name for table in self.metadata.tables.values())
+        if not self.tables:
+            object.__setattr__(self, "tables", known)
+        if strangers := sorted(known - self.tables):
+            raise ValueError(f"tables of {self.component} that its MigrationSet does not name: {', '.join(strangers)}")
+
+    @property
+    def version_table(self) -> str:
+        return f"alembic_version_{self.component.replace('-', '_')}"
+
+    def include_name(self, name: str | None, type_: str, _parents: Any) -> bool:
+        """Alembic's reflection filter."""
+        return type_ != "table" or name in self.tables
+
+    def include_object(self, item: Any, name: str | None, type_: str, _reflected: bool, _compare_to: Any) -> bool:
+        return type_ != "table" or name in self.tables
+
+    def config(self, connection: Connection | None = None) -> Config:
+        config = Config()
+        config.set_main_option("script_location", str(files(self.package)).replace("%", "%%"))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        return config
+
+    def options(self) -> dict[str, Any]:
+        """For ``context.configure``; migrations and the drift check share them."""
+        return {
+            "target_metadata": self.metadata,
+            "version_table": self.version_table,
+            "include_name": self.include_name,
+            "include_object": self.include_object,
+            "render_as_batch": True,
+            "compare_type": True,
+            "compare_server_default": True,
+        }
+
+    def script(self) -> ScriptDirectory:
+        return ScriptDirectory.from_config(self.config())
+
+    def head(self) -> str:
+        """The newest revision this release knows."""
+        head = self.script().get_current_head()
+        if head is None:
+            raise ValueError(f"{self.package} holds no migration")
+        return head
+
+    def current(self, connection: Connection) -> str | None:
+        """The revision of the database, or None without one. Raises ``SchemaTooNew`` if this release does not know it."""
+        found = MigrationContext.configure(connection, opts=self.options()).get_current_revision()
+        if found is not None and not self._knows(found):
+            raise SchemaTooNew(self.component, found, self.head())
+        return found
+
+    def _knows(self, revision: str) -> bool:
+        try:
+            return self.script().get_revision(revision) is not None
+        except CommandError:
+            return False
+
+    def drift(self, connection: Connection) -> list[Any]:
+        """Differences between the models and the database; empty when they agree."""
+        context = MigrationContext.configure(connection, opts=self.options())
+        return list(compare_metadata(context, self.metadata))
+
+    def upgrade(self, connection: Connection, revision: str = HEAD) -> None:
+        """Run what is missing, inside the caller's transaction."""
+        self.current(connection)
+        script = self.script()
+        self._run(connection, script, lambda found, _context: script._upgrade_revs(revision, found))
+
+    def downgrade(self, connection: Connection, revision: str = BASE) -> None:
+        self.current(connection)
+        script = self.script()
+        self._run(connection, script, lambda found, _context: script._downgrade_revs(revision, found))
+
+    def _run(self, connection: Connection, script: ScriptDirectory, steps: Callable[..., Any]) -> None:
+        environment = EnvironmentContext(self.config(connection), script, fn=steps)
+        with environment:
+            environment.configure(connection=connection, **self.options())
+            with environment.begin_transaction():
+                environment.run_migrations()
