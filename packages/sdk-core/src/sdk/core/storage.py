@@ -1,7 +1,8 @@
 """The storage port: what a wallet asks of its storage, near or remote, and the shapes that travel between them.
 
 The surface and the members are those of the reference's storage RPC (spec/wallet-stack.md §1.6), so that a remote
-toolbox storage satisfies ``WalletStorage`` as ours does. Scripts are hex here, transactions and BEEF are bytes.
+toolbox storage satisfies ``WalletStorage`` as ours does. Arguments come validated (``sdk.core.wallet.validate_*``).
+Scripts are hex here, transactions and BEEF are bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import AfterValidator, Field, PlainSerializer
 
+from sdk.core.wallet.actions import SendWithResult
+from sdk.core.wallet.fields import Beef as BeefBytes
 from sdk.core.wallet.fields import (
     Flag,
     Hex,
@@ -19,11 +22,9 @@ from sdk.core.wallet.fields import (
     ReviewStatus,
     Satoshis,
     ScriptLength,
-    SendWithStatus,
     Txid,
     Uint32,
 )
-from sdk.core.wallet.fields import Beef as BeefBytes
 from sdk.core.wallet.fields import PlainBytes as TransactionBytes
 from sdk.core.wallet.model import WalletModel, must_be
 
@@ -31,17 +32,16 @@ if TYPE_CHECKING:
     from sdk.core.wallet import (
         AbortActionArgs,
         AbortActionResult,
-        CreateActionArgs,
         InternalizeActionArgs,
-        ListActionsArgs,
         ListActionsResult,
-        ListOutputsArgs,
         ListOutputsResult,
         RelinquishOutputArgs,
+        ValidCreateActionArgs,
+        ValidListActionsArgs,
+        ValidListOutputsArgs,
     )
 
 ProvidedBy = Literal["you", "storage", "you-and-storage"]
-ReviewActionStatus = ReviewStatus
 MAX_SEND_WITH = 1_000
 
 
@@ -152,23 +152,18 @@ class StorageProcessActionArgs(WalletModel):
     send_with: Annotated[tuple[Txid, ...], Field(max_length=MAX_SEND_WITH)] = ()
 
 
-class SendWithOutcome(WalletModel):
-    txid: Txid
-    status: SendWithStatus
-
-
-class ReviewActionOutcome(WalletModel):
+class ReviewActionResult(WalletModel):
     """What the network said of a transaction that was sent at once."""
 
     txid: str
-    status: ReviewActionStatus
+    status: ReviewStatus
     competing_txs: tuple[Txid, ...] | None = None
     competing_beef: BeefBytes | None = None
 
 
 class StorageProcessActionResults(WalletModel):
-    send_with_results: tuple[SendWithOutcome, ...] | None = None
-    not_delayed_results: tuple[ReviewActionOutcome, ...] | None = None
+    send_with_results: tuple[SendWithResult, ...] | None = None
+    not_delayed_results: tuple[ReviewActionResult, ...] | None = None
 
 
 class StorageInternalizeActionResult(WalletModel):
@@ -178,8 +173,8 @@ class StorageInternalizeActionResult(WalletModel):
     is_merge: Flag
     txid: Txid
     satoshis: int
-    send_with_results: tuple[SendWithOutcome, ...] | None = None
-    not_delayed_results: tuple[ReviewActionOutcome, ...] | None = None
+    send_with_results: tuple[SendWithResult, ...] | None = None
+    not_delayed_results: tuple[ReviewActionResult, ...] | None = None
 
 
 class WalletStorage(Protocol):
@@ -195,7 +190,7 @@ class WalletStorage(Protocol):
 
     async def find_or_insert_user(self, identity_key: str) -> FindOrInsertUserResult: ...
 
-    async def create_action(self, auth: AuthId, args: CreateActionArgs) -> StorageCreateActionResult:
+    async def create_action(self, auth: AuthId, args: ValidCreateActionArgs) -> StorageCreateActionResult:
         """Chooses and reserves inputs, records the outputs, and says what to sign.
 
         Raises ``InvalidParameter`` with the field, ``InsufficientFunds``, or ``ReviewActions`` when an input is
@@ -211,9 +206,9 @@ class WalletStorage(Protocol):
 
     async def abort_action(self, auth: AuthId, args: AbortActionArgs) -> AbortActionResult: ...
 
-    async def list_actions(self, auth: AuthId, args: ListActionsArgs) -> ListActionsResult: ...
+    async def list_actions(self, auth: AuthId, args: ValidListActionsArgs) -> ListActionsResult: ...
 
-    async def list_outputs(self, auth: AuthId, args: ListOutputsArgs) -> ListOutputsResult: ...
+    async def list_outputs(self, auth: AuthId, args: ValidListOutputsArgs) -> ListOutputsResult: ...
 
     async def relinquish_output(self, auth: AuthId, args: RelinquishOutputArgs) -> int:
         """Number of outputs taken out of their basket: 1, or an error."""

@@ -23,16 +23,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from sdk.wallet.storage.columns import MYSQL_TABLE, Bytes, Key, LongText, Timestamp
+from sdk.service.database.types import NAMING_CONVENTION, Key, LongBinary, LongText, Timestamp
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+# Binary collation: a base64 reference differs from its lower-cased twin, a label from its accented one.
+_MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 
 def _timestamps() -> tuple[Column[Any], Column[Any]]:
@@ -44,7 +40,7 @@ def _table(name: str, *items: Any) -> Table[Any]:
 
 
 def _own_table(name: str, *items: Any, **options: Any) -> Table[Any]:
-    table: Table[Any] = Table(name, metadata, *items, **MYSQL_TABLE, **options)
+    table: Table[Any] = Table(name, metadata, *items, **_MYSQL, **options)
     return table
 
 
@@ -82,8 +78,8 @@ proven_txs = _table(
     Column("txid", String(64), nullable=False, unique=True),
     Column("height", BigInteger, nullable=False),
     Column("index", BigInteger, nullable=False),
-    Column("merklePath", Bytes, nullable=False),
-    Column("rawTx", Bytes, nullable=False),
+    Column("merklePath", LongBinary, nullable=False),
+    Column("rawTx", LongBinary, nullable=False),
     Column("blockHash", String(64), nullable=False, index=True),
     Column("merkleRoot", String(64), nullable=False),
     Index("idx_wallet_proven_txs_height", "height"),
@@ -100,8 +96,8 @@ proven_tx_reqs = _table(
     Column("batch", String(64), nullable=True, index=True),
     Column("history", LongText, nullable=False),
     Column("notify", LongText, nullable=False),
-    Column("rawTx", Bytes, nullable=False),
-    Column("inputBEEF", Bytes, nullable=True),
+    Column("rawTx", LongBinary, nullable=False),
+    Column("inputBEEF", LongBinary, nullable=True),
     _flag("wasBroadcast"),
     Column("rebroadcastAttempts", Integer, nullable=False, default=0),
 )
@@ -130,8 +126,8 @@ transactions = _table(
     Column("lockTime", BigInteger, nullable=True),
     Column("description", String(2048), nullable=True),
     Column("txid", String(64), nullable=True, index=True),
-    Column("inputBEEF", Bytes, nullable=True),
-    Column("rawTx", Bytes, nullable=True),
+    Column("inputBEEF", LongBinary, nullable=True),
+    Column("rawTx", LongBinary, nullable=True),
     Index("idx_wallet_transactions_user", "userId", "transactionId"),
 )
 
@@ -143,7 +139,7 @@ commissions = _table(
     Column("satoshis", BigInteger, nullable=False),
     Column("keyOffset", String(130), nullable=False),
     _flag("isRedeemed"),
-    Column("lockingScript", Bytes, nullable=False),
+    Column("lockingScript", LongBinary, nullable=False),
 )
 
 outputs = _table(
@@ -170,7 +166,7 @@ outputs = _table(
     Column("spendingDescription", String(2048), nullable=True),
     Column("scriptLength", BigInteger, nullable=True),
     Column("scriptOffset", BigInteger, nullable=True),
-    Column("lockingScript", Bytes, nullable=True),
+    Column("lockingScript", LongBinary, nullable=True),
     UniqueConstraint("transactionId", "vout", "userId"),
     Index("idx_outputs_user_spendable_outputid", "userId", "spendable", "outputId"),
     Index("idx_outputs_user_basket_spendable_outputid", "userId", "basketId", "spendable", "outputId"),
@@ -269,7 +265,7 @@ wallet_ancestors = _own_table(
     "wallet_ancestors",
     Column("txid", String(64), primary_key=True),
     Column("created_at", Timestamp, nullable=False),
-    Column("rawTx", Bytes, nullable=False),
+    Column("rawTx", LongBinary, nullable=False),
     comment="Unproven transactions of others that ours descend from, each once, so that no row carries a BEEF.",
 )
 
@@ -289,7 +285,7 @@ wallet_action_inputs = _own_table(
     Column("txid", String(64), nullable=False),
     Column("vout", BigInteger, nullable=False),
     Column("satoshis", BigInteger, nullable=False),
-    Column("lockingScript", Bytes, nullable=False),
+    Column("lockingScript", LongBinary, nullable=False),
     Column("sequenceNumber", BigInteger, nullable=False),
     Column("unlockingScriptLength", BigInteger, nullable=False),
     Column("inputDescription", String(2048), nullable=False),
