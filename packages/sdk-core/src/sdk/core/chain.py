@@ -20,7 +20,9 @@ def _genesis(time: int, bits: int, nonce: int) -> BlockHeader:
 
 def _table(rows: str) -> Mapping[int, str]:
     words = rows.split()
-    return MappingProxyType({int(height): block_hash for height, block_hash in zip(words[::2], words[1::2], strict=True)})
+    return MappingProxyType(
+        {int(height): block_hash for height, block_hash in zip(words[::2], words[1::2], strict=True)}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,7 +101,8 @@ class TransactionOutput:
         reader = Reader(data, "transaction output")
         satoshis, script = reader.signed(8, "satoshis"), reader.sized("locking script")
         reader.finish()
-        return _new_output(satoshis, script, cls)
+        output: Self = _new_output(satoshis, script, cls)
+        return output
 
     def to_bytes(self) -> bytes:
         script = self.locking_script.data
