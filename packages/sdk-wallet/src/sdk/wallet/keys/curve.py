@@ -125,9 +125,34 @@ def sign(secret: bytes, digest: bytes) -> bytes:
     signature = ffi.new("secp256k1_ecdsa_signature *")
     if not lib.secp256k1_ecdsa_sign(_context, signature, digest, secret, _NULL, _NULL):
         raise ValueError("not a scalar of secp256k1")
+    return _serialize_der(signature)
+
+
+def _serialize_der(signature: Any) -> bytes:
     output, size = ffi.new("unsigned char[72]"), ffi.new("size_t *", 72)
     lib.secp256k1_ecdsa_signature_serialize_der(_context, output, size, signature)
     return bytes(ffi.buffer(output, size[0]))
+
+
+@ffi.callback(  # type: ignore[untyped-decorator]
+    "int(unsigned char *, const unsigned char *, const unsigned char *, const unsigned char *, void *, unsigned int)"
+)
+def _given_nonce(output: Any, _message: Any, _key: Any, _algorithm: Any, data: Any, attempt: int) -> int:
+    ffi.memmove(output, data, 32)
+    return 0 if attempt else 1
+
+
+def sign_with_nonce(secret: bytes, digest: bytes, nonce: bytes) -> bytes:
+    """DER signature with a nonce of the caller's (R-puzzles), low S. Raises ``ValueError`` for a bad scalar.
+
+    Two digests signed with one nonce, or a nonce that others know, give the secret away.
+    """
+    if len(digest) != 32 or not is_scalar(nonce):
+        raise ValueError("a digest has 32 bytes, and a nonce is a scalar of secp256k1")
+    signature, data = ffi.new("secp256k1_ecdsa_signature *"), ffi.new("unsigned char[32]", nonce)
+    if not lib.secp256k1_ecdsa_sign(_context, signature, digest, secret, _given_nonce, data):
+        raise ValueError("not a scalar of secp256k1")
+    return _serialize_der(signature)
 
 
 def sign_recoverable(secret: bytes, digest: bytes) -> tuple[bytes, int]:
