@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sdk.core.wallet.fields import (
-    MAX_ITEMS,
-    MAX_NAMES,
     ActionStatus,
+    AtMostItems,
     Base64,
     Beef,
     CustomInstructions,
@@ -17,9 +16,11 @@ from sdk.core.wallet.fields import (
     Flag,
     Hex,
     Identifier,
+    Identifiers,
     Limit,
     Offset,
     OutPointText,
+    OutPointTexts,
     PublicKeyHex,
     QueryMode,
     Reference,
@@ -28,15 +29,13 @@ from sdk.core.wallet.fields import (
     Satoshis,
     ScriptLength,
     SendWithStatus,
+    StopAtFirst,
     TrustSelf,
-    Txid,
+    Txids,
     Uint32,
 )
 from sdk.core.wallet.model import WalletModel
 from sdk.core.wire import NumberBytes
-
-Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_NAMES)]
-Txids = Annotated[tuple[Txid, ...], Field(max_length=MAX_ITEMS)]
 
 
 class CreateActionInput(WalletModel):
@@ -69,7 +68,7 @@ class CreateActionOptions(WalletModel):
         default=False, validation_alias="returnTXIDOnly", serialization_alias="returnTXIDOnly"
     )
     no_send: Flag = False
-    no_send_change: Annotated[tuple[OutPointText, ...], Field(max_length=MAX_ITEMS)] = ()
+    no_send_change: OutPointTexts = ()
     send_with: Txids = ()
     randomize_outputs: Flag = True
 
@@ -77,8 +76,8 @@ class CreateActionOptions(WalletModel):
 class CreateActionArgs(WalletModel):
     description: Description
     input_beef: Beef | None = Field(default=None, validation_alias="inputBEEF", serialization_alias="inputBEEF")
-    inputs: Annotated[tuple[CreateActionInput, ...], Field(max_length=MAX_ITEMS)] = ()
-    outputs: Annotated[tuple[CreateActionOutput, ...], Field(max_length=MAX_ITEMS)] = ()
+    inputs: Annotated[tuple[CreateActionInput, ...], StopAtFirst, AtMostItems] = ()
+    outputs: Annotated[tuple[CreateActionOutput, ...], StopAtFirst, AtMostItems] = ()
     lock_time: Uint32 = 0
     version: Uint32 = 1
     labels: Identifiers = ()
@@ -126,7 +125,7 @@ class SignActionOptions(WalletModel):
 class SignActionArgs(WalletModel):
     """``spends`` by input index."""
 
-    spends: Annotated[dict[Annotated[int, Field(ge=0, le=0xFFFFFFFF)], SignActionSpend], Field(max_length=MAX_ITEMS)]
+    spends: Annotated[dict[Annotated[int, Field(ge=0, le=0xFFFFFFFF)], SignActionSpend], AtMostItems]
     reference: Reference
     options: SignActionOptions = SignActionOptions()
 
@@ -226,7 +225,7 @@ class InternalizeActionArgs(WalletModel):
     """``tx`` is AtomicBEEF."""
 
     tx: Beef
-    outputs: Annotated[tuple[InternalizeOutput, ...], Field(max_length=MAX_ITEMS)]
+    outputs: Annotated[tuple[InternalizeOutput, ...], StopAtFirst, AtMostItems]
     description: Description
     labels: Identifiers = ()
     seek_permission: Flag = True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from sdk.core.wallet.fields import (
-    MAX_NAMES,
+    AtMostNames,
     Base64,
     FieldName,
     Flag,
@@ -17,11 +17,12 @@ from sdk.core.wallet.fields import (
     OutPointText,
     PlainText,
     PublicKeyHex,
+    StopAtFirst,
 )
 from sdk.core.wallet.keys import PrivilegedArgs
 from sdk.core.wallet.model import WalletModel, must_be
 
-TextByField = Annotated[dict[FieldName, PlainText], Field(max_length=MAX_NAMES)]
+TextByField = Annotated[dict[FieldName, PlainText], AtMostNames]
 
 
 class Certificate(WalletModel):
@@ -59,8 +60,8 @@ class AcquireCertificateArgs(PrivilegedArgs):
 
 
 class ListCertificatesArgs(PrivilegedArgs):
-    certifiers: Annotated[tuple[PublicKeyHex, ...], Field(max_length=MAX_NAMES)]
-    types: Annotated[tuple[Base64, ...], Field(max_length=MAX_NAMES)]
+    certifiers: Annotated[tuple[PublicKeyHex, ...], StopAtFirst, AtMostNames]
+    types: Annotated[tuple[Base64, ...], StopAtFirst, AtMostNames]
     limit: Limit = 10
     offset: Offset = 0
 
@@ -89,7 +90,7 @@ class PartialCertificate(WalletModel):
 
 class ProveCertificateArgs(PrivilegedArgs):
     certificate: PartialCertificate
-    fields_to_reveal: Annotated[tuple[FieldName, ...], Field(max_length=MAX_NAMES)]
+    fields_to_reveal: Annotated[tuple[FieldName, ...], StopAtFirst, AtMostNames]
     verifier: PublicKeyHex
 
 

@@ -120,6 +120,18 @@ def _outpoint_text(value: object) -> object:
     return value if value is None or isinstance(value, (str, int, float, dict, list)) else str(value)
 
 
+def _items(value: object) -> object:
+    if isinstance(value, (list, tuple, dict)) and len(value) > MAX_ITEMS:
+        raise must_be(f"a list of at most {MAX_ITEMS} items")
+    return value
+
+
+def _names(value: object) -> object:
+    if isinstance(value, (list, tuple, dict)) and len(value) > MAX_NAMES:
+        raise must_be(f"a list of at most {MAX_NAMES} items")
+    return value
+
+
 def is_base64(text: str) -> bool:
     return _BASE64.fullmatch(text) is not None
 
@@ -162,6 +174,11 @@ def _hash(data: bytes) -> bytes:
     return data
 
 
+AtMostItems = BeforeValidator(_items)
+AtMostNames = BeforeValidator(_names)
+"""Bounds a list before its items are looked at; pydantic's own bound comes after."""
+StopAtFirst = Field(fail_fast=True)
+
 Flag = Annotated[bool, Field(strict=True)]
 Uint32 = Annotated[int, Field(strict=True, ge=0, le=MAX_UINT32)]
 Satoshis = Annotated[int, Field(strict=True, ge=0, le=MAX_SATOSHIS)]
@@ -195,6 +212,9 @@ ProtocolID = Annotated[
 Beef = Annotated[NumberBytes, AfterValidator(_beef)]
 PlainBytes = Annotated[NumberBytes, AfterValidator(_plain_bytes)]
 Hash32 = Annotated[NumberBytes, AfterValidator(_hash)]
+Identifiers = Annotated[tuple[Identifier, ...], StopAtFirst, AtMostNames]
+Txids = Annotated[tuple[Txid, ...], StopAtFirst, AtMostItems]
+OutPointTexts = Annotated[tuple[OutPointText, ...], StopAtFirst, AtMostItems]
 QueryMode = Literal["any", "all"]
 TrustSelf = Literal["known"]
 SendWithStatus = Literal["unproven", "sending", "failed"]

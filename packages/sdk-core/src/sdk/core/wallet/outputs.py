@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sdk.core.wallet.actions import Identifiers
-from sdk.core.wallet.fields import Flag, Identifier, Limit, OutPointText, QueryMode, SignedOffset
+from sdk.core.wallet.fields import Flag, Identifier, Identifiers, Limit, OutPointText, QueryMode, SignedOffset
 from sdk.core.wallet.model import WalletModel
 from sdk.core.wire import NumberBytes
 

@@ -17,27 +17,28 @@ from sdk.core.wallet.actions import (
     AbortActionArgs,
     CreateActionArgs,
     CreateActionOutput,
-    Identifiers,
     InternalizeActionArgs,
     ListActionsArgs,
     SignActionArgs,
-    Txids,
 )
 from sdk.core.wallet.fields import (
-    MAX_ITEMS,
     MAX_POSSIBLE_SATOSHIS,
     MAX_SATOSHIS,
+    AtMostItems,
     Beef,
     Description,
     Flag,
     Hex,
     Identifier,
+    Identifiers,
     Limit,
     QueryMode,
     ScriptLength,
     SignedOffset,
+    StopAtFirst,
     TrustSelf,
     Txid,
+    Txids,
     Uint32,
     byte_length,
 )
@@ -97,7 +98,7 @@ class ValidCreateActionOptions(WalletModel):
         default=False, validation_alias="returnTXIDOnly", serialization_alias="returnTXIDOnly"
     )
     no_send: Flag = False
-    no_send_change: Annotated[tuple[WireOutPoint, ...], Field(max_length=MAX_ITEMS)] = ()
+    no_send_change: Annotated[tuple[WireOutPoint, ...], StopAtFirst, AtMostItems] = ()
     send_with: Txids = ()
     randomize_outputs: Flag = True
 
@@ -111,8 +112,8 @@ class ValidCreateActionArgs(WalletModel):
 
     description: Description
     input_beef: Beef | None = Field(default=None, validation_alias="inputBEEF", serialization_alias="inputBEEF")
-    inputs: Annotated[tuple[ValidCreateActionInput, ...], Field(max_length=MAX_ITEMS)] = ()
-    outputs: Annotated[tuple[CreateActionOutput, ...], Field(max_length=MAX_ITEMS)] = ()
+    inputs: Annotated[tuple[ValidCreateActionInput, ...], StopAtFirst, AtMostItems] = ()
+    outputs: Annotated[tuple[CreateActionOutput, ...], StopAtFirst, AtMostItems] = ()
     lock_time: Uint32 = 0
     version: Uint32 = 1
     labels: Identifiers = ()
