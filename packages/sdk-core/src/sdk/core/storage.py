@@ -27,6 +27,7 @@ from sdk.core.wallet.fields import (
 )
 from sdk.core.wallet.fields import PlainBytes as TransactionBytes
 from sdk.core.wallet.model import WalletModel, must_be
+from sdk.core.wallet.validation import ValidCreateActionArgs
 
 if TYPE_CHECKING:
     from sdk.core.wallet import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         ListActionsResult,
         ListOutputsResult,
         RelinquishOutputArgs,
-        ValidCreateActionArgs,
         ValidListActionsArgs,
         ValidListOutputsArgs,
     )
@@ -177,6 +177,13 @@ class StorageInternalizeActionResult(WalletModel):
     not_delayed_results: tuple[ReviewActionResult, ...] | None = None
 
 
+class PendingAction(WalletModel):
+    """An action that waits for signAction: what was asked (without unlocking scripts) and what was answered then."""
+
+    args: ValidCreateActionArgs
+    result: StorageCreateActionResult
+
+
 class WalletStorage(Protocol):
     """Satisfied by ``sdk.wallet.storage.StorageProvider`` and by a remote client of one.
 
@@ -196,6 +203,12 @@ class WalletStorage(Protocol):
         Raises ``InvalidParameter`` with the field, ``InsufficientFunds``, or ``ReviewActions`` when an input is
         already spent by another transaction of this user.
         """
+        ...
+
+    async def find_pending_action(self, auth: AuthId, reference: str) -> PendingAction | None:
+        """What createAction asked and answered, kept by storage while the action (``is_sign_action``) is unsigned, so
+        that a reference survives a restart of the client (R78). ``None`` if there is no such unsigned action of this
+        user. Not part of the reference's wire."""
         ...
 
     async def process_action(self, auth: AuthId, args: StorageProcessActionArgs) -> StorageProcessActionResults:
