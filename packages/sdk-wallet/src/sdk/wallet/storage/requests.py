@@ -1,0 +1,330 @@
+"""Units on ``proven_tx_reqs`` and on the status of everything signed: the only writers of either.
+
+A request stands for one txid, whoever's it is; ``apply_evidence`` moves it, every user's transaction of that txid, the
+inputs a revival takes back, and the children a failure takes along, in the unit it is called in (R1, R4, R24).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from sdk.core.errors import InternalError, InvalidOperation, StorageError
+from sdk.service.database import Prepared
+from sdk.service.logging import get_logger
+from sdk.wallet.lifecycle import (
+    TRANSACTION_TRANSITIONS,
+    InvalidTransition,
+    RequestStatus,
+    TransactionStatus,
+    initial_request_status,
+    next_request_status,
+    next_transaction_status,
+    predicates,
+)
+from sdk.wallet.lifecycle import evidence as by
+from sdk.wallet.storage.request_notes import notify_text, with_note, with_notify
+from sdk.wallet.storage.spends import children_of, take_inputs
+from sdk.wallet.storage.tables import proven_tx_reqs, transactions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from sdk.service.database import Row, Unit
+
+log = get_logger(__name__)
+
+_R = proven_tx_reqs.c
+_T = transactions.c
+
+_FIND = Prepared(
+    select(
+        _R.provenTxReqId,
+        _R.provenTxId,
+        _R.txid,
+        _R.status,
+        _R.attempts,
+        _R.history,
+        _R.notify,
+        _R.rawTx,
+        _R.wasBroadcast,
+        _R.rebroadcastAttempts,
+        _R.batch,
+    )
+    .where(_R.txid == bindparam("wanted"))
+    .with_for_update()
+)
+_INSERT = Prepared(insert(proven_tx_reqs))
+_CHANGE = Prepared(
+    update(proven_tx_reqs)
+    .where(_R.provenTxReqId == bindparam("id"), _R.status == bindparam("was"))
+    .values(
+        status=bindparam("to"),
+        provenTxId=bindparam("proof"),
+        attempts=bindparam("tries"),
+        history=bindparam("notes"),
+        notify=bindparam("told"),
+        wasBroadcast=bindparam("sent"),
+        rebroadcastAttempts=bindparam("again"),
+        updated_at=bindparam("now"),
+    )
+)
+_SET_BATCH = Prepared(
+    update(proven_tx_reqs).where(_R.txid.in_(bindparam("txids", expanding=True))).values(batch=bindparam("name"))
+)
+_ROWS_OF_TXID = Prepared(
+    select(_T.transactionId, _T.userId, _T.status).where(_T.txid == bindparam("wanted")).order_by(_T.transactionId)
+)
+_MOVE_ROWS = Prepared(
+    update(transactions)
+    .where(_T.txid == bindparam("wanted"), _T.status == bindparam("was"))
+    .values(status=bindparam("to"), provenTxId=bindparam("proof"), updated_at=bindparam("now"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What ``apply_evidence`` did. ``moved`` counts transaction rows; ``failed`` lists the txids that ended here, the
+    subject first, then children; ``contested`` the outpoints a revival found spent by another transaction."""
+
+    txid: str
+    was: RequestStatus
+    now: RequestStatus
+    moved: int
+    failed: tuple[str, ...] = ()
+    contested: tuple[str, ...] = ()
+
+
+def find_request(unit: Unit, txid: str) -> Row | None:
+    return unit.first(_FIND, wanted=txid)
+
+
+def request_status(row: Row) -> RequestStatus:
+    """The row's status; a foreign word counts as ``unknown``, and is said (R6)."""
+    status, known = RequestStatus.parse(row.status)
+    if not known:
+        log.warning("request has a status this release does not know", txid=row.txid, status=row.status)
+    return status
+
+
+def open_request(
+    unit: Unit,
+    *,
+    txid: str,
+    raw_tx: bytes,
+    signed: by.SignedToHold | by.SignedToQueue | by.SignedToSend,
+    now: datetime,
+    transaction_ids: Sequence[int],
+    input_beef: bytes | None = None,
+    batch: str | None = None,
+) -> RequestStatus:
+    """Insert the request of a txid just signed or received, or join the one it has already (any user's).
+
+    Joining a held one with the wish to send releases it (R44); nothing else about an existing request changes.
+    """
+    row = find_request(unit, txid)
+    if row is None:
+        status = initial_request_status(signed)
+        _insert(unit, txid, raw_tx, status, signed, now, transaction_ids, input_beef=input_beef, batch=batch)
+        return status
+    status = request_status(row)
+    if not isinstance(signed, by.SignedToHold) and predicates.held(status):
+        status = next_request_status(status, by.SendRequested())
+    _change(unit, row, status, signed, now, notify=with_notify(row.notify, transaction_ids))
+    return status
+
+
+def restore_request(unit: Unit, *, txid: str, raw_tx: bytes, proof_id: int | None, now: datetime) -> None:
+    """A finished request that was purged, back so that its transaction can be proven again (R2)."""
+    note = {"what": "reopened"}
+    unit.insert(
+        _INSERT,
+        created_at=now,
+        updated_at=now,
+        provenTxId=proof_id,
+        status=RequestStatus.COMPLETED.value,
+        attempts=0,
+        notified=False,
+        txid=txid,
+        batch=None,
+        history=with_note("{}", note, now),
+        notify=notify_text([row.transactionId for row in unit.rows(_ROWS_OF_TXID, wanted=txid)]),
+        rawTx=raw_tx,
+        inputBEEF=None,
+        wasBroadcast=True,
+        rebroadcastAttempts=0,
+    )
+
+
+def request_send(unit: Unit, txids: Sequence[str], *, now: datetime, batch: str | None) -> None:
+    """sendWith: held transactions join the queue as one batch. What is sent, mined or queued already stays as it is.
+
+    Raises ``InvalidOperation`` for a txid that is not here or has failed.
+    """
+    for txid in txids:
+        row = find_request(unit, txid)
+        if row is None:
+            raise InvalidOperation(f"there is no transaction {txid} here to send")
+        status = request_status(row)
+        if predicates.terminal_failure(status):
+            raise InvalidOperation(f"transaction {txid} has failed ({status.value}) and cannot be sent")
+        if predicates.held(status):
+            apply_evidence(unit, txid, by.SendRequested(), now=now)
+    if batch is not None:
+        unit.run(_SET_BATCH, txids=list(txids), name=batch)
+
+
+def abort_request(unit: Unit, txid: str, evidence: by.UserAbort, *, now: datetime) -> Change:
+    """The owner's abort of something signed. Raises ``InvalidOperation`` once it was ever posted from here (R45)."""
+    row = find_request(unit, txid)
+    if row is None:
+        raise InvalidOperation(f"there is no request for {txid}")
+    if row.wasBroadcast:
+        raise InvalidOperation(f"transaction {txid} was accepted by the network before and cannot be aborted")
+    if len({each.userId for each in unit.rows(_ROWS_OF_TXID, wanted=txid)}) > 1:
+        raise InvalidOperation(f"transaction {txid} has been received by another user and cannot be aborted")
+    try:
+        return apply_evidence(unit, txid, evidence, now=now)
+    except InvalidTransition:
+        raise InvalidOperation(
+            f"transaction {txid} is {row.status}: only an action not yet shared with the network can be aborted"
+        ) from None
+
+
+def apply_evidence(
+    unit: Unit, txid: str, evidence: by.Evidence, *, now: datetime, proof_id: int | None = None
+) -> Change:
+    """Move the request of ``txid``, and with it all that hangs on it.
+
+    ``proof_id`` goes with ``VerifiedProof`` and only with it (R1). Raises ``InvalidTransition`` with nothing changed
+    if the request has moved on meanwhile; ``InternalError`` if there is no such request.
+    """
+    if (proof_id is not None) != isinstance(evidence, by.VerifiedProof):
+        raise InternalError("a proof row and the evidence of a verified proof go together (R1)")
+    row = find_request(unit, txid)
+    if row is None:
+        raise InternalError(f"there is no request for {txid}")
+    was = request_status(row)
+    status = next_request_status(was, evidence)
+    _change(unit, row, status, evidence, now, proof_id=proof_id)
+    moved, revived = _move_transactions(unit, txid, evidence, proof_id, now)
+    contested = take_inputs(unit, row.rawTx, revived, now) if revived else ()
+    failed = _fail_children(unit, txid, now) if predicates.terminal_failure(status) else ()
+    return Change(txid, was, status, moved, failed, tuple(contested))
+
+
+def _fail_children(unit: Unit, txid: str, now: datetime) -> tuple[str, ...]:
+    """All that spends from what has just failed fails too, generation by generation (R24)."""
+    failed = [txid]
+    for parent in failed:
+        for child in children_of(unit, parent):
+            if child in failed:
+                continue
+            row = find_request(unit, child)
+            if row is None or predicates.terminal_failure(request_status(row)):
+                continue
+            try:
+                status = next_request_status(request_status(row), by.ParentFailed(parent))
+            except InvalidTransition:
+                log.error("the child of a failed transaction is proven", parent=parent, child=child, status=row.status)
+                continue
+            _change(unit, row, status, by.ParentFailed(parent), now)
+            _move_transactions(unit, child, by.ParentFailed(parent), None, now)
+            failed.append(child)
+    return tuple(failed)
+
+
+def _insert(
+    unit: Unit,
+    txid: str,
+    raw_tx: bytes,
+    status: RequestStatus,
+    evidence: by.Evidence,
+    now: datetime,
+    transaction_ids: Iterable[int],
+    *,
+    input_beef: bytes | None,
+    batch: str | None,
+) -> None:
+    unit.insert(
+        _INSERT,
+        created_at=now,
+        updated_at=now,
+        provenTxId=None,
+        status=status.value,
+        attempts=0,
+        notified=False,
+        txid=txid,
+        batch=batch,
+        history=with_note("{}", evidence.note() | {"status_now": status.value}, now),
+        notify=notify_text(transaction_ids),
+        rawTx=raw_tx,
+        inputBEEF=input_beef,
+        wasBroadcast=False,
+        rebroadcastAttempts=0,
+    )
+
+
+_COUNTED = (by.NoVerdict, by.ConditionUnmet, by.LateRejection)
+_POSITIVE = (by.BroadcastAccepted, by.NetworkKnows, by.VerifiedProof)
+
+
+def _change(
+    unit: Unit,
+    row: Row,
+    status: RequestStatus,
+    evidence: by.Evidence,
+    now: datetime,
+    *,
+    proof_id: int | None = None,
+    notify: str | None = None,
+) -> None:
+    note: dict[str, Any] = dict(evidence.note())
+    if status.value != row.status:
+        note |= {"status_was": row.status, "status_now": status.value}
+    matched = unit.run(
+        _CHANGE,
+        id=row.provenTxReqId,
+        was=row.status,
+        to=status.value,
+        proof=proof_id,
+        tries=row.attempts + 1 if isinstance(evidence, _COUNTED) else _attempts(row, status),
+        notes=with_note(row.history, note, now),
+        told=row.notify if notify is None else notify,
+        sent=bool(row.wasBroadcast) or isinstance(evidence, _POSITIVE),
+        again=row.rebroadcastAttempts + isinstance(evidence, by.ProofOverdue),
+        now=now,
+    )
+    if matched != 1:
+        raise StorageError(f"request {row.txid} changed while it was being changed (R4)")
+
+
+def _attempts(row: Row, status: RequestStatus) -> int:
+    """Attempts count within one status; only a repeated try in the same status adds to them (R17)."""
+    return int(row.attempts) if status.value == row.status or status is RequestStatus.SENDING else 0
+
+
+def _move_transactions(
+    unit: Unit, txid: str, evidence: by.Evidence, proof_id: int | None, now: datetime
+) -> tuple[int, list[tuple[int, int]]]:
+    """Move each user's row that this evidence moves; how many, and ``(userId, transactionId)`` of those revived."""
+    rows = unit.rows(_ROWS_OF_TXID, wanted=txid)
+    moved, revived = 0, []
+    for was in {row.status for row in rows}:
+        status = TransactionStatus.parse(was)
+        if (status, type(evidence)) not in TRANSACTION_TRANSITIONS:
+            continue
+        target = next_transaction_status(status, evidence)
+        matched = unit.run(_MOVE_ROWS, wanted=txid, was=was, to=target.value, proof=proof_id, now=now)
+        if matched != sum(row.status == was for row in rows):
+            raise StorageError(f"transactions of {txid} changed while they were being changed (R4)")
+        moved += matched
+        if status in (TransactionStatus.FAILED, TransactionStatus.UNFAIL) and target not in (
+            TransactionStatus.FAILED,
+            TransactionStatus.UNFAIL,
+        ):
+            revived += [(row.userId, row.transactionId) for row in rows if row.status == was]
+    return moved, revived
