@@ -1,1 +1,1 @@
-"""What every service shares: database and migrations, HTTP application and client, settings, logging, metrics and the sdk command."""
+"""What every service shares: database, migrations, HTTP, settings, logging, metrics and the ``sdk`` command."""

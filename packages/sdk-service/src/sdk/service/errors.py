@@ -1,10 +1,10 @@
 """What the service layer adds to the family of ``sdk.core.errors``.
 
-    StorageError
-    ├─ ConstraintViolated        a unique, foreign key, not-null or check constraint said no
-    ├─ InvalidValue (ValueError) a value the column type refuses
-    └─ StorageUnavailable
-       └─ CommitUnknown          the connection broke during COMMIT: it may or may not have been applied
+StorageError
+├─ ConstraintViolated        a unique, foreign key, not-null or check constraint said no
+├─ InvalidValue (ValueError) a value the column type refuses
+└─ StorageUnavailable
+   └─ CommitUnknown          the connection broke during COMMIT: it may or may not have been applied
 """
 
 from __future__ import annotations
@@ -35,13 +35,21 @@ class ConstraintViolated(StorageError):
         columns: Sequence[str] = (),
         detail: str = "",
     ) -> None:
-        self.kind, self.constraint, self.table, self.columns, self.detail = kind, constraint, table, tuple(columns), detail
+        self.kind, self.constraint, self.table, self.columns, self.detail = (
+            kind,
+            constraint,
+            table,
+            tuple(columns),
+            detail,
+        )
         super().__init__(kind, constraint, table, self.columns)
 
     def __str__(self) -> str:
         where = ".".join(part for part in (self.table, ", ".join(self.columns)) if part)
         named = " ".join(part for part in (self.constraint or "", f"on {where}" if where else "") if part)
-        return f"{self.kind} constraint{' ' + named if named else ''} violated" + (f": {self.detail}" if self.detail else "")
+        return f"{self.kind} constraint{' ' + named if named else ''} violated" + (
+            f": {self.detail}" if self.detail else ""
+        )
 
 
 class InvalidValue(StorageError, ValueError):

@@ -9,13 +9,12 @@ import sqlalchemy as sa
 
 from sdk.core.errors import ConfigurationError
 from sdk.service.database.jobs import Job
-from sdk.service.database.unit import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from sdk.service.database.unit import Driver
+    from sdk.service.database.unit import Driver, Unit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,10 +58,18 @@ class Database:
         wait for a lock. ``writers`` and ``isolation`` are for servers; SQLite has one writer and is serializable.
         Raises ``ConfigurationError`` for a URL that cannot work and ``StorageUnavailable`` if nothing answers there.
         """
-        return cls(await asyncio.to_thread(
-            _backend, url, schema=schema, read_only=read_only, readers=readers, writers=writers, timeout=timeout,
-            isolation=isolation,
-        ))
+        return cls(
+            await asyncio.to_thread(
+                _backend,
+                url,
+                schema=schema,
+                read_only=read_only,
+                readers=readers,
+                writers=writers,
+                timeout=timeout,
+                isolation=isolation,
+            )
+        )
 
     @property
     def dialect(self) -> str:
@@ -127,8 +134,8 @@ def parse_url(url: str) -> sa.URL:
     if parsed.drivername in ("sqlite", "postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql"):
         return parsed
     raise ConfigurationError(
-        f"databases of kind {parsed.drivername!r} are not supported: use sqlite:///path, postgresql+psycopg://host/name or "
-        "mysql+pymysql://host/name"
+        f"databases of kind {parsed.drivername!r} are not supported: use sqlite:///path, "
+        "postgresql+psycopg://host/name or mysql+pymysql://host/name"
     )
 
 
@@ -145,5 +152,11 @@ def _backend(
     from sdk.service.database.server import ServerBackend
 
     return ServerBackend(
-        parsed, schema=schema, read_only=read_only, readers=readers, writers=writers, timeout=timeout, isolation=isolation
+        parsed,
+        schema=schema,
+        read_only=read_only,
+        readers=readers,
+        writers=writers,
+        timeout=timeout,
+        isolation=isolation,
     )

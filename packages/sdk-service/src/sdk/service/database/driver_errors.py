@@ -30,12 +30,18 @@ def _python_error(error: BaseException) -> StorageError | None:
 _SQLITE = {
     "SQLITE_BUSY": (StorageBusy, "{where} is locked by another process; stop it, or try again"),
     "SQLITE_LOCKED": (StorageBusy, "{where} is locked by another connection; try again"),
-    "SQLITE_READONLY": (StorageUnavailable, "{where} is read-only; change the permissions of the file and its directory"),
+    "SQLITE_READONLY": (
+        StorageUnavailable,
+        "{where} is read-only; change the permissions of the file and its directory",
+    ),
     "SQLITE_FULL": (StorageUnavailable, "no space is left for {where}; free some, then try again"),
     "SQLITE_IOERR": (StorageUnavailable, "the disk under {where} fails ({detail}); check the disk and its free space"),
     "SQLITE_CORRUPT": (StorageUnavailable, "{where} is damaged; stop all programs that use it and restore a backup"),
     "SQLITE_NOTADB": (StorageUnavailable, "{where} is not an SQLite database; name another file"),
-    "SQLITE_CANTOPEN": (StorageUnavailable, "{where} cannot be opened; check that it exists and may be read and written"),
+    "SQLITE_CANTOPEN": (
+        StorageUnavailable,
+        "{where} cannot be opened; check that it exists and may be read and written",
+    ),
     "SQLITE_PERM": (StorageUnavailable, "access to {where} is refused; change its permissions"),
     "SQLITE_AUTH": (StorageUnavailable, "access to {where} is refused; change its permissions"),
     "SQLITE_PROTOCOL": (StorageBusy, "{where} is contended; try again"),
@@ -77,7 +83,9 @@ def _sqlite_constraint(name: str, message: str) -> ConstraintViolated:
     if kind == "check":
         return ConstraintViolated(kind, constraint=subject or None)
     columns = [column.partition(".") for column in subject.split(", ") if "." in column]
-    return ConstraintViolated(kind, table=columns[0][0] if columns else None, columns=[column for _, _, column in columns])
+    return ConstraintViolated(
+        kind, table=columns[0][0] if columns else None, columns=[column for _, _, column in columns]
+    )
 
 
 # PostgreSQL: SQLSTATE, by prefix, longest first
@@ -103,7 +111,13 @@ _POSTGRESQL = {
     "22": (InvalidValue, "a value does not fit its column: {detail}"),
 }
 
-_POSTGRESQL_CONSTRAINTS = {"23505": "unique", "23503": "foreign key", "23502": "not null", "23514": "check", "23P01": "check"}
+_POSTGRESQL_CONSTRAINTS = {
+    "23505": "unique",
+    "23503": "foreign key",
+    "23502": "not null",
+    "23514": "check",
+    "23P01": "check",
+}
 
 
 def translate_postgresql(error: BaseException, where: str) -> StorageError | None:
@@ -122,7 +136,9 @@ def translate_postgresql(error: BaseException, where: str) -> StorageError | Non
         if state.startswith(prefix):
             return kind(text.format(where=where, detail=detail))
     if not state and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
-        return StorageUnavailable(f"{where} cannot be reached ({detail}); check that it runs and that the address is right")
+        return StorageUnavailable(
+            f"{where} cannot be reached ({detail}); check that it runs and that the address is right"
+        )
     if isinstance(error, psycopg.DataError):
         return InvalidValue(f"a value does not fit its column: {detail}")
     return StorageError(f"{where}: {detail}")
@@ -142,9 +158,13 @@ _MYSQL: dict[int, tuple[type[StorageError], str]] = {
     **dict.fromkeys((1213, 1020, 3572), (StorageBusy, "lost a race with another transaction of {where}; try again")),
     **dict.fromkeys((1205, 3024), (StorageBusy, "a lock in {where} was not free in time; try again")),
     **dict.fromkeys((1290, 1792, 1836), (StorageUnavailable, "{where} is read-only; connect to the primary server")),
-    **dict.fromkeys((1021, 1114, 1041), (StorageUnavailable, "no space is left for {where}; free some, then try again")),
+    **dict.fromkeys(
+        (1021, 1114, 1041), (StorageUnavailable, "no space is left for {where}; free some, then try again")
+    ),
     **dict.fromkeys((1040, 1203), (StorageUnavailable, "{where} accepts no more connections; use fewer workers")),
-    **dict.fromkeys((1044, 1045, 1698, 1142), (StorageUnavailable, "{where} refuses this user ({detail}); check its rights")),
+    **dict.fromkeys(
+        (1044, 1045, 1698, 1142), (StorageUnavailable, "{where} refuses this user ({detail}); check its rights")
+    ),
     1049: (StorageUnavailable, "{where} does not exist on that server; create it"),
     **dict.fromkeys(
         (2002, 2003, 2005, 2006, 2013, 2055, 1053, 1077, 1927, 4031, 0),
@@ -164,7 +184,9 @@ _MYSQL_CONSTRAINTS = {
 
 _MYSQL_NAMES = {
     "unique": re.compile(r"for key '(?:(?P<table>[^'.]+)\.)?(?P<constraint>[^']+)'"),
-    "foreign key": re.compile(r"\(`[^`]*`\.`(?P<table>[^`]+)`, CONSTRAINT `(?P<constraint>[^`]+)` FOREIGN KEY \(`(?P<column>[^`]+)`"),
+    "foreign key": re.compile(
+        r"\(`[^`]*`\.`(?P<table>[^`]+)`, CONSTRAINT `(?P<constraint>[^`]+)` FOREIGN KEY \(`(?P<column>[^`]+)`"
+    ),
     "not null": re.compile(r"(?:Column|Field) '(?P<column>[^']+)'"),
     "check": re.compile(r"(?:constraint|CONSTRAINT) [`'](?:[^`']*\.)?(?P<constraint>[^`'.]+)[`']"),
 }
@@ -199,5 +221,3 @@ def _mysql_constraint(kind: str, message: str) -> ConstraintViolated:
 
 def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0]
-
-

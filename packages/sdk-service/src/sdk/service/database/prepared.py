@@ -6,7 +6,7 @@ than the statement itself on an embedded database. Here it is done once for each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.sql import visitors
@@ -14,12 +14,16 @@ from sqlalchemy.sql.dml import Insert, Update
 from sqlalchemy.sql.elements import BindParameter
 
 from sdk.core.errors import StorageError
-from sdk.service.database.row import Row, row_type
+from sdk.service.database.row import row_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Column, Dialect
     from sqlalchemy.sql.base import Executable
     from sqlalchemy.sql.compiler import SQLCompiler
+
+    from sdk.service.database.row import Row
 
 Params = Mapping[str, Any]
 Process = Callable[[Any], Any]
@@ -31,9 +35,9 @@ _VARIANTS = 256  # SQL texts kept for one statement with IN lists
 class Prepared:
     """A statement as a module constant: ``FIND = Prepared(select(t).where(t.c.id == bindparam("id")))``.
 
-    An INSERT takes the columns to fill from the parameters it is run with, unless it names its values itself; Python-side
-    column defaults are filled in. ``sqlite``, ``postgresql`` and ``mysql`` replace the statement for one dialect, where an
-    upsert has no common form. Expanding IN parameters take a list. Safe to use from any thread.
+    An INSERT takes the columns to fill from the parameters it is run with, unless it names its values itself;
+    Python-side column defaults are filled in. ``sqlite``, ``postgresql`` and ``mysql`` replace the statement for one
+    dialect, where an upsert has no common form. Expanding IN parameters take a list. Safe to use from any thread.
     """
 
     __slots__ = ("_alternatives", "_compiled", "_statement")
@@ -89,7 +93,8 @@ class Compiled:
         self._compiler = compiler = _compile(statement, dialect, names)
         defaults = {column.key: default for column, default in _defaults(compiler)}
         self._binds = {
-            name: _bind(name, compiler.binds[name], dialect, defaults) for name in dict.fromkeys(compiler.positiontup or ())
+            name: _bind(name, compiler.binds[name], dialect, defaults)
+            for name in dict.fromkeys(compiler.positiontup or ())
         }
         self._optional = {
             bind.key: bind.value
@@ -165,7 +170,9 @@ class Compiled:
     def _mismatch(self, params: Params) -> TypeError:
         missing = sorted(self._parameters.difference(params))
         unknown = sorted(set(params).difference(self._parameters))
-        parts = [f"{word} {', '.join(names)}" for word, names in (("lacks", missing), ("does not take", unknown)) if names]
+        parts = [
+            f"{word} {', '.join(names)}" for word, names in (("lacks", missing), ("does not take", unknown)) if names
+        ]
         return TypeError(f"the statement {' and '.join(parts)}: {' '.join(self._compiler.string.split())}")
 
     # results
@@ -196,7 +203,9 @@ class Compiled:
             return [make(each) for each in raw]
         processors = self._processors
         return [
-            make([value if process is None else process(value) for process, value in zip(processors, each, strict=True)])
+            make(
+                [value if process is None else process(value) for process, value in zip(processors, each, strict=True)]
+            )
             for each in raw
         ]
 
@@ -222,7 +231,9 @@ def _defaults(compiler: SQLCompiler) -> Iterable[tuple[Column[Any], Callable[[],
     for column in compiler.prefetch:
         default: Any = column.onupdate if isinstance(compiler.statement, Update) else column.default
         if default is None or not (default.is_scalar or default.is_callable):
-            raise StorageError(f"the default of {column} cannot be computed here: use a scalar, a function or server_default")
+            raise StorageError(
+                f"the default of {column} cannot be computed here: use a scalar, a function or server_default"
+            )
         yield column, _constant(default.arg) if default.is_scalar else _call(default.arg)
 
 
@@ -238,9 +249,7 @@ def _is_parameter(bind: BindParameter[Any]) -> bool:
     return not bind.unique
 
 
-def _bind(
-    name: str, bind: BindParameter[Any], dialect: Dialect, defaults: Mapping[str, Callable[[], Any]]
-) -> _Bind:
+def _bind(name: str, bind: BindParameter[Any], dialect: Dialect, defaults: Mapping[str, Callable[[], Any]]) -> _Bind:
     process = bind.type.dialect_impl(dialect).bind_processor(dialect)
     if bind.expanding and getattr(bind.type, "_is_tuple_type", False):
         process = None

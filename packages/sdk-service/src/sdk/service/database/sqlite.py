@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sdk.core.errors import ConfigurationError, StorageBusy, StorageError, StorageUnavailable
 from sdk.service.database.borrow import Borrower
 from sdk.service.database.driver_errors import translate_sqlite
-from sdk.service.database.jobs import Job, Outcome
+from sdk.service.database.jobs import Outcome
 from sdk.service.database.json import json_options
 from sdk.service.database.unit import Unit
 from sdk.service.database.workers import Workers
@@ -24,9 +24,11 @@ from sdk.service.database.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sdk.service.database.jobs import Job
+
 POLL: Final = (0.0005, 0.003)
-"""Seconds between attempts to get a lock another process holds. SQLite's own waiting ends in naps of 100 ms, which lose to
-a neighbour that commits without pause."""
+"""Seconds between attempts to get a lock another process holds. SQLite's own waiting ends in naps of 100 ms, which lose
+to a neighbour that commits without pause."""
 
 
 class SqliteDriver:
@@ -103,7 +105,9 @@ class SqliteBackend:
         self._writer: Writer | None = None
         if not read_only:
             self._writer = self._open_writer()
-        self._readers = Workers("sqlite-reader", partial(_Reader, self.driver, partial(self._connect, write=False)), readers)
+        self._readers = Workers(
+            "sqlite-reader", partial(_Reader, self.driver, partial(self._connect, write=False)), readers
+        )
         if read_only:
             self._connect(write=False).close()
 
@@ -136,7 +140,9 @@ class SqliteBackend:
                 raise ConfigurationError("a database in memory cannot be read-only")
             return
         if not path.parent.is_dir():
-            raise StorageUnavailable(f"the directory {path.parent} does not exist; create it, or name another database file")
+            raise StorageUnavailable(
+                f"the directory {path.parent} does not exist; create it, or name another database file"
+            )
         if path.is_dir():
             raise StorageUnavailable(f"{path} is a directory; name a database file")
         if self._read_only and not path.exists():
@@ -144,7 +150,9 @@ class SqliteBackend:
         if not self._read_only:
             target = path if path.exists() else path.parent
             if not os.access(target, os.W_OK):
-                raise StorageUnavailable(f"{target} cannot be written by this user; change its permissions or open it read-only")
+                raise StorageUnavailable(
+                    f"{target} cannot be written by this user; change its permissions or open it read-only"
+                )
 
     def _open_writer(self) -> Writer:
         try:
@@ -161,7 +169,12 @@ class SqliteBackend:
             target, uri = f"{self._path.as_uri()}?mode={mode}", True
         try:
             connection = sqlite3.connect(
-                target, uri=uri, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=512
+                target,
+                uri=uri,
+                timeout=self._timeout,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=512,
             )
         except sqlite3.Error as error:
             raise self.driver.translate(error) or error from error

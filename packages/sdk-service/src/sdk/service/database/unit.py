@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-import sqlalchemy as sa
-
 from sdk.core.errors import StorageError
-from sdk.service.database.prepared import Compiled, Params, Prepared
 from sdk.service.errors import ConstraintViolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import sqlalchemy as sa
+
+    from sdk.service.database.prepared import Compiled, Params, Prepared
     from sdk.service.database.row import Row
 
 
@@ -40,9 +40,9 @@ class Driver(Protocol):
 class Unit:
     """One open transaction, valid only inside the function it was given to.
 
-    Every method raises ``StorageError``: ``ConstraintViolated``, ``StorageBusy`` or ``StorageUnavailable``. After an error
-    nothing more can be run (databases differ in what is left), except that a ``savepoint`` which is left by the error
-    undoes what was done inside and the unit goes on.
+    Every method raises ``StorageError``: ``ConstraintViolated``, ``StorageBusy`` or ``StorageUnavailable``. After an
+    error nothing more can be run (databases differ in what is left). One exception: a ``ConstraintViolated`` that leaves
+    a ``savepoint`` undoes what was done inside it, and the unit may go on.
     """
 
     __slots__ = ("_borrowed", "_broken", "_connection", "_cursor", "_driver", "_points", "statements")

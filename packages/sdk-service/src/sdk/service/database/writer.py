@@ -1,8 +1,8 @@
 """SQLite's one writer: a thread that owns the write connection and commits waiting units together.
 
-A commit costs one fsync however many units it holds. The first unit of a batch needs no savepoint: if it fails the whole
-transaction is rolled back, and nothing else is in it. Each further unit stands in a savepoint. Outcomes, failures too, are
-told only after COMMIT, because a later unit may have seen what an earlier one wrote.
+A commit costs one fsync however many units it holds. The first unit of a batch needs no savepoint: if it fails the
+whole transaction is rolled back, and nothing else is in it. Each further unit stands in a savepoint. Outcomes, failures
+too, are told only after COMMIT, because a later unit may have seen what an earlier one wrote.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import SdkError, StorageBusy, StorageError, StorageUnavailable
 from sdk.service import failpoints
-from sdk.service.database.jobs import Job, Outcome, deliver
+from sdk.service.database.jobs import Outcome, deliver
 from sdk.service.database.unit import Unit
 from sdk.service.logging import get_logger
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
+    from sdk.service.database.jobs import Job
     from sdk.service.database.sqlite import SqliteDriver
 
 BATCH_UNITS: Final = 64
@@ -197,7 +198,7 @@ class Writer:
                 raise StorageError(f"{job.name} ended the transaction it was given")
             if job.exclusive:
                 self._driver.check_foreign_keys(connection)
-        except Exception as error:  # noqa: BLE001 - it goes to the caller
+        except Exception as error:
             unit.finish(error)
             outcome = Outcome(job, error=self._driver.translate(error) or error)
             if inner and not connection.in_transaction:

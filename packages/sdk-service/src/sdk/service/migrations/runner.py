@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from sdk.core.errors import NotMigrated, SchemaTooNew
 from sdk.core.plugins import PluginRegistry
-from sdk.service.migrations.sets import HEAD, MigrationSet
+from sdk.service.migrations.sets import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sdk.service.database import Database, Unit
+    from sdk.service.migrations.sets import MigrationSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,13 @@ class Status:
         return self.current == self.head
 
 
-def installed() -> list[MigrationSet]:
-    """The migration sets of every installed component, by name. Raises ``PluginError`` for one that cannot be loaded."""
+def installed(components: Iterable[str] = ()) -> list[MigrationSet]:
+    """The migration sets of the named components, or of all that are installed.
+
+    Raises ``PluginNotFound``, ``PluginConflict``, or ``PluginLoadError`` for one that cannot be loaded.
+    """
     registry: PluginRegistry[MigrationSet] = PluginRegistry("sdk.migrations")
-    return [registry.load(name) for name in registry]
+    return [registry.load(name) for name in components or registry]
 
 
 async def upgrade(database: Database, sets: Iterable[MigrationSet] | None = None, revision: str = HEAD) -> list[Status]:
@@ -78,7 +82,7 @@ def _status(unit: Unit, sets: list[MigrationSet]) -> list[Status]:
 
 
 async def ensure_current(database: Database, migrations: MigrationSet) -> None:
-    """Raise ``NotMigrated`` or ``SchemaTooNew`` unless the database is at this release's revision; services call it at start."""
+    """For the start of a service: raise ``NotMigrated`` or ``SchemaTooNew`` unless the tables fit this release."""
     (found,) = await status(database, [migrations])
     if found.too_new:
         raise SchemaTooNew(found.component, str(found.current), found.head)

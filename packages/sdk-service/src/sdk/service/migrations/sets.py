@@ -86,7 +86,7 @@ class MigrationSet:
         return head
 
     def current(self, connection: Connection) -> str | None:
-        """The revision of the database, or None without one. Raises ``SchemaTooNew`` if this release does not know it."""
+        """The revision of the database, or None. Raises ``SchemaTooNew`` if this release does not know it."""
         found = MigrationContext.configure(connection, opts=self.options()).get_current_revision()
         if found is not None and not self._knows(found):
             raise SchemaTooNew(self.component, found, self.head())
