@@ -14,9 +14,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
 from sdk.core import merkle_tree
-from sdk.core.encodings import as_bytes, bytes_from_hex, from_display, read_varint, to_display, varint
-from sdk.core.errors import ParseError
 from sdk.core.bump import read_levels, read_pair
+from sdk.core.encodings import as_bytes, bytes_from_hex, from_display, read_varint, to_display
+from sdk.core.errors import ParseError
 from sdk.core.merkle_tree import MAX_HEIGHT, TXID, PathLeaf
 
 if TYPE_CHECKING:
@@ -58,15 +58,18 @@ class MerklePath:
         return self
 
     @classmethod
-    def read(cls, data: Buffer, offset: int) -> tuple[Self, int]:
-        """Parse the BUMP that begins at ``offset``; also the offset behind it."""
+    def read(cls, data: Buffer, offset: int, *, useless_nodes: bool = False) -> tuple[Self, int]:
+        """Parse the BUMP that begins at ``offset``; also the offset behind it.
+
+        ``useless_nodes``: let pass nodes that prove nothing. @bsv/sdk refuses them in a BUMP but not inside a BEEF.
+        """
         data = as_bytes(data)
         self = object.__new__(cls)
-        end = self._load(data, offset)
+        end = self._load(data, offset, useless_nodes)
         self._bytes = data[offset:end]
         return self, end
 
-    def _load(self, data: bytes, offset: int) -> int:
+    def _load(self, data: bytes, offset: int, useless_nodes: bool = False) -> int:
         self._root = None
         self.block_height, tree_height, position = _read_start(data, offset)
         pair = read_pair(data, position, tree_height)
@@ -74,7 +77,7 @@ class MerklePath:
             self._offsets, self._siblings, end = pair
             return end
         levels, end = read_levels(data, position, tree_height)
-        merkle_tree.check_shape(levels, offset)
+        merkle_tree.check_shape(levels, offset, useless_nodes)
         self._siblings = None
         self._offsets = {node[2]: node[0] for node in levels[0] if node[2] is not None}
         if len(self._offsets) != sum(node[2] is not None for node in levels[0]):

@@ -57,44 +57,39 @@ def serialise(block_height: int, path: Sequence[Sequence[PathLeaf]]) -> bytes:
     return b"".join(parts)
 
 
-def check_shape(levels: Sequence[Sequence[Node]], start: int) -> None:
+def check_shape(levels: Sequence[Sequence[Node]], start: int, useless_nodes: bool = False) -> None:
     """Refuse a path whose leaves do not all reach the root, that has useless nodes, or that no block size fits.
 
     Raises ``ParseError`` at the node, or at ``start`` where none can be named.
     """
     bottom = levels[0]
-    if not bottom:
-        raise ParseError(_WHAT, "has no transaction", start)
-    if len(levels) == 1 and len(bottom) == 1:
-        if bottom[0][0] != 0 or bottom[0][2] is None:
-            raise ParseError(_WHAT, "a path of one node must be the only transaction of its block", bottom[0][3])
-        return
     known = {node[0] for node in bottom if node[2] is not None}
     if not known:
         raise ParseError(_WHAT, "has no transaction", start)
+    if len(levels) == 1 and len(bottom) == 1:
+        if known != {0}:
+            raise ParseError(_WHAT, "a path of one node must be the only transaction of its block", bottom[0][3])
+        return
     last = max(known)
+    whole_block = len(levels) == 1  # every transaction is given: then nodes at the end repeat without being told to
     height = max(len(levels), last.bit_length())
     least, most = (1 << height - 1) + 1, 1 << height  # transactions in the block
     for h in range(height):
-        level = levels[h] if h < len(levels) else ()
-        given = known if h == 0 else set()
-        beside = set() if h == 0 else {offset ^ 1 for offset in known}
-        seen: set[int] = set()
-        for offset, _, digest, position in level:
-            if offset in seen:
+        given: set[int] = set()
+        for offset, _, digest, position in levels[h] if h < len(levels) else ():
+            if offset in given:
                 raise ParseError(_WHAT, f"offset {offset} stands twice at level {h}", position)
-            seen.add(offset)
+            given.add(offset)
             if digest is None:
                 if not offset & 1 or offset - 1 not in known:
                     raise ParseError(_WHAT, f"node {offset} at level {h} has no left neighbour to repeat", position)
                 least, most = max(least, ((offset - 1) << h) + 1), min(most, offset << h)
             else:
-                if h and offset not in beside and offset not in known:
+                if not (useless_nodes or offset in known or offset ^ 1 in known):
                     raise ParseError(_WHAT, f"node {offset} at level {h} proves nothing", position)
                 least = max(least, (offset << h) + 1)
-        given = seen | known
         for offset in known:
-            if offset ^ 1 not in given and not (len(levels) == 1 and offset == last >> h and not offset & 1):
+            if not (offset ^ 1 in given or offset ^ 1 in known or (whole_block and offset == last >> h)):
                 raise ParseError(_WHAT, f"node {offset ^ 1} at level {h} is missing", start)
         known = {offset >> 1 for offset in known}
     if least > most:
@@ -142,7 +137,7 @@ def build(hashes: Sequence[bytes]) -> Levels:
 
 
 def prune(levels: Levels, wanted: Mapping[int, bytes]) -> list[list[PathLeaf]]:
-    """The smallest path that proves the leaves in ``wanted`` (offset to hash), out of levels that hold what it takes."""
+    """The smallest path that proves the leaves in ``wanted`` (offset to hash), out of levels that hold all it takes."""
     if len(levels) == 1:
         return [[PathLeaf(0, wanted[0][::-1].hex(), True)]]
     path: list[list[PathLeaf]] = []

@@ -25,7 +25,7 @@ from sdk.core.errors import ParseError
 from sdk.core.script import Script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sdk.core.encodings import Buffer
 
@@ -286,7 +286,20 @@ class Transaction:
 
     def source_hashes(self) -> list[bytes]:
         """The transactions spent from, one wire-order hash an input, without taking the transaction apart."""
-        return list(_source_hashes(self._bytes))
+        data = self._bytes
+        return [data[position : position + 32] for position in _input_positions(data)[:-1]]
+
+    def sources(self) -> list[tuple[bytes, int]]:
+        """Each input's outpoint as wire-order hash and output number, without taking the transaction apart."""
+        data = self._bytes
+        return [
+            (data[position : position + 32], int.from_bytes(data[position + 32 : position + 36], "little"))
+            for position in _input_positions(data)[:-1]
+        ]
+
+    def output_count(self) -> int:
+        """How many outputs there are, without taking the transaction apart."""
+        return read_varint(self._bytes, _input_positions(self._bytes)[-1], _WHAT)[0]
 
     @property
     def is_coinbase(self) -> bool:
@@ -441,12 +454,19 @@ def _take_apart(data: bytes) -> tuple[tuple[TransactionInput, ...], tuple[Transa
     return tuple(inputs), tuple(outputs)
 
 
-def _source_hashes(data: bytes) -> Iterator[bytes]:
+def _input_positions(data: bytes) -> list[int]:
+    """Where each input begins in bytes that ``scan`` has passed, and at last where the inputs end."""
     count, position = read_varint(data, 4, _WHAT)
+    positions = [position]
     for _ in range(count):
-        yield data[position : position + 32]
-        length, start = read_varint(data, position + 36, _WHAT)
-        position = start + length + 4
+        length = data[position + 36]
+        if length < 253:
+            position += length + 41
+        else:
+            length, start = read_varint(data, position + 36, _WHAT)
+            position = start + length + 4
+        positions.append(position)
+    return positions
 
 
 def _restore(cls: type[Transaction], data: bytes, sources: Sequence[TransactionOutput | None] | None) -> Transaction:
