@@ -148,7 +148,7 @@ outputs = _table(
     _references("userId", "users.userId"),
     _references("transactionId", "transactions.transactionId"),
     _references("basketId", "output_baskets.basketId", nullable=True),
-    Column("spendable", Boolean, nullable=False, default=False, index=True),
+    _flag("spendable"),
     _flag("change"),
     Column("vout", BigInteger, nullable=False),
     Column("satoshis", BigInteger, nullable=False),
@@ -172,6 +172,7 @@ outputs = _table(
     Index("idx_outputs_user_basket_spendable_outputid", "userId", "basketId", "spendable", "outputId"),
     Index("idx_outputs_user_basket_spendable_satoshis", "userId", "basketId", "spendable", "satoshis"),
     Index("idx_outputs_spentby", "spentBy"),
+    Index("idx_wallet_outputs_txid", "txid", "vout"),
 )
 
 output_tags = _table(
@@ -290,7 +291,22 @@ wallet_action_inputs = _own_table(
     Column("unlockingScriptLength", BigInteger, nullable=False),
     Column("inputDescription", String(2048), nullable=False),
     PrimaryKeyConstraint("transactionId", "vin"),
+    Index("idx_wallet_action_inputs_outpoint", "txid", "vout"),
     comment="Inputs the caller of createAction named: what its signed transaction must spend, in this order (R79).",
+)
+
+wallet_pending_actions = _own_table(
+    "wallet_pending_actions",
+    Column(
+        "transactionId",
+        Key,
+        ForeignKey("transactions.transactionId", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("args", LongText, nullable=False),
+    Column("result", LongText, nullable=False),
+    comment="What createAction asked and answered, without BEEF, while signAction is awaited (R78).",
 )
 
 TABLE_NAMES = frozenset(metadata.tables)

@@ -370,7 +370,7 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index("idx_outputs_user_spendable_outputid", "outputs", ["userId", "spendable", "outputId"], unique=False)
-    op.create_index(op.f("ix_outputs_spendable"), "outputs", ["spendable"], unique=False)
+    op.create_index("idx_wallet_outputs_txid", "outputs", ["txid", "vout"], unique=False)
     op.create_table(
         "tx_labels_map",
         sa.Column("created_at", Timestamp(), nullable=False),
@@ -409,6 +409,24 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("transactionId", "vin", name=op.f("pk_wallet_action_inputs")),
         comment="Inputs the caller of createAction named: what its signed transaction must spend, in this order (R79).",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+        mysql_engine="InnoDB",
+    )
+    op.create_index("idx_wallet_action_inputs_outpoint", "wallet_action_inputs", ["txid", "vout"], unique=False)
+    op.create_table(
+        "wallet_pending_actions",
+        sa.Column("transactionId", Key, autoincrement=False, nullable=False),
+        sa.Column("args", LongText, nullable=False),
+        sa.Column("result", LongText, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["transactionId"],
+            ["transactions.transactionId"],
+            name=op.f("fk_wallet_pending_actions_transactionId_transactions"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("transactionId", name=op.f("pk_wallet_pending_actions")),
+        comment="What createAction asked and answered, without BEEF, while signAction is awaited (R78).",
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
         mysql_engine="InnoDB",
@@ -469,11 +487,13 @@ def downgrade() -> None:
     op.drop_index("idx_wallet_request_schedule_send", table_name="wallet_request_schedule")
     op.drop_index("idx_wallet_request_schedule_proof", table_name="wallet_request_schedule")
     op.drop_table("wallet_request_schedule")
+    op.drop_table("wallet_pending_actions")
+    op.drop_index("idx_wallet_action_inputs_outpoint", table_name="wallet_action_inputs")
     op.drop_table("wallet_action_inputs")
     op.drop_index(op.f("ix_tx_labels_map_transactionId"), table_name="tx_labels_map")
     op.drop_index("idx_tx_labels_map_tx_deleted", table_name="tx_labels_map")
     op.drop_table("tx_labels_map")
-    op.drop_index(op.f("ix_outputs_spendable"), table_name="outputs")
+    op.drop_index("idx_wallet_outputs_txid", table_name="outputs")
     op.drop_index("idx_outputs_user_spendable_outputid", table_name="outputs")
     op.drop_index("idx_outputs_user_basket_spendable_satoshis", table_name="outputs")
     op.drop_index("idx_outputs_user_basket_spendable_outputid", table_name="outputs")
