@@ -237,7 +237,7 @@ class Transaction:
 
     def with_sources(self, sources: Sequence[TransactionOutput | None]) -> Self:
         """The same transaction whose inputs know the outputs they spend, given in input order."""
-        inputs = self.inputs
+        inputs = _take_inputs(self._bytes) if self._inputs is None else self._inputs
         if len(sources) != len(inputs):
             raise ValueError(f"{len(inputs)} inputs need as many sources, not {len(sources)}")
         other = _new_object(type(self))
@@ -273,15 +273,13 @@ class Transaction:
     @property
     def inputs(self) -> tuple[TransactionInput, ...]:
         if self._inputs is None:
-            self._inputs, self._outputs = _take_apart(self._bytes)
+            self._inputs = _take_inputs(self._bytes)
         return self._inputs
 
     @property
     def outputs(self) -> tuple[TransactionOutput, ...]:
         if self._outputs is None:
-            inputs, self._outputs = _take_apart(self._bytes)
-            if self._inputs is None:  # else they may know their sources
-                self._inputs = inputs
+            self._outputs = _take_outputs(self._bytes)
         return self._outputs
 
     def source_hashes(self) -> list[bytes]:
@@ -423,8 +421,8 @@ def _new_output(satoshis: int, script: bytes, cls: type[Any]) -> Any:
     return output
 
 
-def _take_apart(data: bytes) -> tuple[tuple[TransactionInput, ...], tuple[TransactionOutput, ...]]:
-    """The inputs and outputs of bytes that ``scan`` has passed."""
+def _take_inputs(data: bytes) -> tuple[TransactionInput, ...]:
+    """The inputs of bytes that ``scan`` has passed."""
     new, to_int = _new_object, int.from_bytes
     inputs: list[TransactionInput] = []
     count, position = read_varint(data, 4, _WHAT)
@@ -441,8 +439,14 @@ def _take_apart(data: bytes) -> tuple[tuple[TransactionInput, ...], tuple[Transa
         _set_source(each, None)
         inputs.append(each)
         position += 4
+    return tuple(inputs)
+
+
+def _take_outputs(data: bytes) -> tuple[TransactionOutput, ...]:
+    """The outputs of bytes that ``scan`` has passed."""
+    new, to_int = _new_object, int.from_bytes
     outputs: list[TransactionOutput] = []
-    count, position = read_varint(data, position, _WHAT)
+    count, position = read_varint(data, _input_positions(data)[-1], _WHAT)
     for _ in range(count):
         script, output = new(Script), new(TransactionOutput)
         _set_satoshis(output, to_int(data[position : position + 8], "little", signed=True))
@@ -451,7 +455,7 @@ def _take_apart(data: bytes) -> tuple[tuple[TransactionInput, ...], tuple[Transa
         _set_script(script, data[start:position])
         _set_locking(output, script)
         outputs.append(output)
-    return tuple(inputs), tuple(outputs)
+    return tuple(outputs)
 
 
 def _input_positions(data: bytes) -> list[int]:
