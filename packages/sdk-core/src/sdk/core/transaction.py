@@ -6,147 +6,41 @@ A parsed transaction keeps its bytes; serialising gives them back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from sdk.core import extended
-from sdk.core.encodings import (
-    MAX_SATOSHIS,
-    Reader,
-    as_bytes,
-    bytes_from_hex,
-    from_display,
-    hash256,
-    read_varint,
-    to_display,
-    varint,
-)
+from sdk.core.encodings import Reader, as_bytes, bytes_from_hex, hash256, read_varint, varint
 from sdk.core.errors import ParseError
-from sdk.core.script import Script
+from sdk.core.transaction_parts import (
+    FINAL_SEQUENCE,
+    OutPoint,
+    TransactionInput,
+    TransactionOutput,
+    input_positions,
+    new_output,
+    take_inputs,
+    take_outputs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sdk.core.encodings import Buffer
 
-FINAL_SEQUENCE = 0xFFFFFFFF
-LOCK_TIME_THRESHOLD = 500_000_000
+__all__ = [
+    "FINAL_SEQUENCE",
+    "LOCK_TIME_THRESHOLD",
+    "OutPoint",
+    "Transaction",
+    "TransactionInput",
+    "TransactionOutput",
+    "scan",
+]
+
+LOCK_TIME_THRESHOLD: Final = 500_000_000
 """Lock times below it are block heights, others Unix seconds."""
 
 _WHAT = "transaction"
-_NULL_TXID = "0" * 64
-
-
-@dataclass(frozen=True, slots=True)
-class OutPoint:
-    """An output named by its transaction (display hex) and position. Raises ``ParseError`` on any other text."""
-
-    txid: str
-    vout: int
-
-    def __post_init__(self) -> None:
-        if self.txid != from_display(self.txid, "txid")[::-1].hex():
-            raise ParseError("txid", "hex must be lower case")
-        if not 0 <= self.vout <= 0xFFFFFFFF:
-            raise ParseError("outpoint", f"the output number must have 32 bits, is {self.vout}")
-
-    @classmethod
-    def from_string(cls, text: str) -> Self:
-        """From ``<txid>.<vout>``."""
-        txid, dot, vout = text.partition(".")
-        if not dot or not (vout.isascii() and vout.isdigit()) or len(vout) > 10 or (vout != "0" and vout[0] == "0"):
-            raise ParseError("outpoint", f"must be <txid>.<vout>, is {text[:100]!r}")
-        return cls(txid, int(vout))
-
-    @classmethod
-    def from_bytes(cls, data: Buffer) -> Self:
-        """From the 36 bytes of the wire."""
-        reader = Reader(data, "outpoint")
-        digest, vout = reader.read(32, "txid"), reader.unsigned(4, "output number")
-        reader.finish()
-        return cls(to_display(digest), vout)
-
-    def to_bytes(self) -> bytes:
-        return bytes.fromhex(self.txid)[::-1] + self.vout.to_bytes(4, "little")
-
-    @classmethod
-    def from_hex(cls, text: str) -> Self:
-        return cls.from_bytes(bytes_from_hex(text, "outpoint"))
-
-    def to_hex(self) -> str:
-        return self.to_bytes().hex()
-
-    @property
-    def is_null(self) -> bool:
-        """Whether it is the outpoint of a coinbase."""
-        return self.vout == 0xFFFFFFFF and self.txid == _NULL_TXID
-
-    def __str__(self) -> str:
-        return f"{self.txid}.{self.vout}"
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionOutput:
-    """``satoshis`` (0 … 21e14; a parsed one keeps whatever its 64 bits say) locked by a script."""
-
-    satoshis: int
-    locking_script: Script
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.satoshis <= MAX_SATOSHIS:
-            raise ValueError(f"satoshis must be from 0 to {MAX_SATOSHIS}, are {self.satoshis}")
-
-    @classmethod
-    def from_bytes(cls, data: Buffer) -> Self:
-        reader = Reader(data, "transaction output")
-        satoshis, script = reader.signed(8, "satoshis"), reader.sized("locking script")
-        reader.finish()
-        output: Self = _new_output(satoshis, script, cls)
-        return output
-
-    def to_bytes(self) -> bytes:
-        script = self.locking_script.data
-        return self.satoshis.to_bytes(8, "little", signed=True) + varint(len(script)) + script
-
-    @classmethod
-    def from_hex(cls, text: str) -> Self:
-        return cls.from_bytes(bytes_from_hex(text, "transaction output"))
-
-    def to_hex(self) -> str:
-        return self.to_bytes().hex()
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionInput:
-    """``source_output`` is the output spent, where known; it is no part of the bytes."""
-
-    outpoint: OutPoint
-    unlocking_script: Script
-    sequence: int = FINAL_SEQUENCE
-    source_output: TransactionOutput | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.sequence <= FINAL_SEQUENCE:
-            raise ValueError(f"sequence must have 32 bits, is {self.sequence}")
-
-    @classmethod
-    def from_bytes(cls, data: Buffer) -> Self:
-        reader = Reader(data, "transaction input")
-        outpoint = OutPoint.from_bytes(reader.read(36, "outpoint"))
-        script, sequence = Script(reader.sized("unlocking script")), reader.unsigned(4, "sequence")
-        reader.finish()
-        return cls(outpoint, script, sequence)
-
-    def to_bytes(self) -> bytes:
-        script = self.unlocking_script.data
-        return self.outpoint.to_bytes() + varint(len(script)) + script + self.sequence.to_bytes(4, "little")
-
-    @classmethod
-    def from_hex(cls, text: str) -> Self:
-        return cls.from_bytes(bytes_from_hex(text, "transaction input"))
-
-    def to_hex(self) -> str:
-        return self.to_bytes().hex()
 
 
 class Transaction:
@@ -194,7 +88,7 @@ class Transaction:
         end = scan(data, 0)
         if end != len(data):
             raise _trailing(data, end)
-        self = _new_object(cls)
+        self = object.__new__(cls)
         self._bytes = data
         self._hash = self._inputs = self._outputs = None
         return self
@@ -204,7 +98,7 @@ class Transaction:
         """Parse the transaction that begins at ``offset``; also the offset behind it. Raises ``ParseError``."""
         data = as_bytes(data)
         end = scan(data, offset)
-        self = _new_object(cls)
+        self = object.__new__(cls)
         self._bytes = data[offset:end]
         self._hash = self._inputs = self._outputs = None
         return self, end
@@ -213,7 +107,7 @@ class Transaction:
     def from_extended(cls, data: Buffer) -> Self:
         """Parse the extended format (BRC-30); each input carries its source output. Raises ``ParseError``."""
         plain, sources = extended.split(as_bytes(data))
-        return cls.from_bytes(plain).with_sources([_new_output(*each, TransactionOutput) for each in sources])
+        return cls.from_bytes(plain).with_sources([new_output(*each, TransactionOutput) for each in sources])
 
     @classmethod
     def from_hex(cls, text: str) -> Self:
@@ -237,10 +131,10 @@ class Transaction:
 
     def with_sources(self, sources: Sequence[TransactionOutput | None]) -> Self:
         """The same transaction whose inputs know the outputs they spend, given in input order."""
-        inputs = _take_inputs(self._bytes) if self._inputs is None else self._inputs
+        inputs = take_inputs(self._bytes) if self._inputs is None else self._inputs
         if len(sources) != len(inputs):
             raise ValueError(f"{len(inputs)} inputs need as many sources, not {len(sources)}")
-        other = _new_object(type(self))
+        other = object.__new__(type(self))
         other._bytes, other._hash, other._outputs = self._bytes, self._hash, self._outputs
         other._inputs = tuple(
             TransactionInput(each.outpoint, each.unlocking_script, each.sequence, source)
@@ -273,31 +167,31 @@ class Transaction:
     @property
     def inputs(self) -> tuple[TransactionInput, ...]:
         if self._inputs is None:
-            self._inputs = _take_inputs(self._bytes)
+            self._inputs = take_inputs(self._bytes)
         return self._inputs
 
     @property
     def outputs(self) -> tuple[TransactionOutput, ...]:
         if self._outputs is None:
-            self._outputs = _take_outputs(self._bytes)
+            self._outputs = take_outputs(self._bytes)
         return self._outputs
 
     def source_hashes(self) -> list[bytes]:
         """The transactions spent from, one wire-order hash an input, without taking the transaction apart."""
         data = self._bytes
-        return [data[position : position + 32] for position in _input_positions(data)[:-1]]
+        return [data[position : position + 32] for position in input_positions(data)[:-1]]
 
     def sources(self) -> list[tuple[bytes, int]]:
         """Each input's outpoint as wire-order hash and output number, without taking the transaction apart."""
         data = self._bytes
         return [
             (data[position : position + 32], int.from_bytes(data[position + 32 : position + 36], "little"))
-            for position in _input_positions(data)[:-1]
+            for position in input_positions(data)[:-1]
         ]
 
     def output_count(self) -> int:
         """How many outputs there are, without taking the transaction apart."""
-        return read_varint(self._bytes, _input_positions(self._bytes)[-1], _WHAT)[0]
+        return read_varint(self._bytes, input_positions(self._bytes)[-1], _WHAT)[0]
 
     @property
     def is_coinbase(self) -> bool:
@@ -339,18 +233,6 @@ class Transaction:
     def __reduce__(self) -> tuple[Any, ...]:
         sources = None if self._inputs is None else tuple(each.source_output for each in self._inputs)
         return _restore, (type(self), self._bytes, sources if sources and any(sources) else None)
-
-
-_new_object = object.__new__
-_set_txid = OutPoint.__dict__["txid"].__set__
-_set_vout = OutPoint.__dict__["vout"].__set__
-_set_script = Script.__dict__["data"].__set__
-_set_satoshis = TransactionOutput.__dict__["satoshis"].__set__
-_set_locking = TransactionOutput.__dict__["locking_script"].__set__
-_set_outpoint = TransactionInput.__dict__["outpoint"].__set__
-_set_unlocking = TransactionInput.__dict__["unlocking_script"].__set__
-_set_sequence = TransactionInput.__dict__["sequence"].__set__
-_set_source = TransactionInput.__dict__["source_output"].__set__
 
 
 def scan(data: bytes, offset: int) -> int:
@@ -411,66 +293,6 @@ def _trailing(data: bytes, end: int) -> ParseError:
     if extended.is_extended(data):
         return ParseError(_WHAT, "this is the extended format (BRC-30); parse it with from_extended", 4)
     return ParseError(_WHAT, f"{len(data) - end} trailing bytes", end)
-
-
-def _new_output(satoshis: int, script: bytes, cls: type[Any]) -> Any:
-    """An output as parsed: no range check, for the bytes say what they say."""
-    output = _new_object(cls)
-    _set_satoshis(output, satoshis)
-    _set_locking(output, Script(script))
-    return output
-
-
-def _take_inputs(data: bytes) -> tuple[TransactionInput, ...]:
-    """The inputs of bytes that ``scan`` has passed."""
-    new, to_int = _new_object, int.from_bytes
-    inputs: list[TransactionInput] = []
-    count, position = read_varint(data, 4, _WHAT)
-    for _ in range(count):
-        outpoint, script, each = new(OutPoint), new(Script), new(TransactionInput)
-        _set_txid(outpoint, data[position : position + 32][::-1].hex())
-        _set_vout(outpoint, to_int(data[position + 32 : position + 36], "little"))
-        length, start = read_varint(data, position + 36, _WHAT)
-        position = start + length
-        _set_script(script, data[start:position])
-        _set_outpoint(each, outpoint)
-        _set_unlocking(each, script)
-        _set_sequence(each, to_int(data[position : position + 4], "little"))
-        _set_source(each, None)
-        inputs.append(each)
-        position += 4
-    return tuple(inputs)
-
-
-def _take_outputs(data: bytes) -> tuple[TransactionOutput, ...]:
-    """The outputs of bytes that ``scan`` has passed."""
-    new, to_int = _new_object, int.from_bytes
-    outputs: list[TransactionOutput] = []
-    count, position = read_varint(data, _input_positions(data)[-1], _WHAT)
-    for _ in range(count):
-        script, output = new(Script), new(TransactionOutput)
-        _set_satoshis(output, to_int(data[position : position + 8], "little", signed=True))
-        length, start = read_varint(data, position + 8, _WHAT)
-        position = start + length
-        _set_script(script, data[start:position])
-        _set_locking(output, script)
-        outputs.append(output)
-    return tuple(outputs)
-
-
-def _input_positions(data: bytes) -> list[int]:
-    """Where each input begins in bytes that ``scan`` has passed, and at last where the inputs end."""
-    count, position = read_varint(data, 4, _WHAT)
-    positions = [position]
-    for _ in range(count):
-        length = data[position + 36]
-        if length < 253:
-            position += length + 41
-        else:
-            length, start = read_varint(data, position + 36, _WHAT)
-            position = start + length + 4
-        positions.append(position)
-    return positions
 
 
 def _restore(cls: type[Transaction], data: bytes, sources: Sequence[TransactionOutput | None] | None) -> Transaction:
