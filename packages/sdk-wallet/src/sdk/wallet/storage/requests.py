@@ -216,6 +216,15 @@ def apply_evidence(
     return Change(txid, was, status, moved, failed, tuple(contested))
 
 
+def complete_transactions(
+    unit: Unit, txid: str, raw_tx: bytes, evidence: by.VerifiedProof, proof_id: int, now: datetime
+) -> int:
+    """Link the rows of a proven transaction that has no open request; how many."""
+    moved, revived = _move_transactions(unit, txid, evidence, proof_id, now)
+    take_inputs(unit, raw_tx, revived, now)
+    return moved
+
+
 def _fail_children(unit: Unit, txid: str, now: datetime) -> tuple[str, ...]:
     """All that spends from what has just failed fails too, generation by generation (R24)."""
     failed = [txid]

@@ -1,0 +1,146 @@
+"""Leases on requests: who is sending what, until when, and when it is next due. Written before anything is sent (R19).
+
+A lease is taken by one conditional unit; when its owner dies it runs out and the next worker takes over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, bindparam, func, or_, select, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from sdk.core.errors import StorageError
+from sdk.service.database import Prepared
+from sdk.wallet.lifecycle import TRANSACTION_TRANSITIONS, RequestStatus, predicates
+from sdk.wallet.lifecycle import evidence as by
+from sdk.wallet.storage.lifecycle_tables import wallet_request_schedule
+from sdk.wallet.storage.tables import proven_tx_reqs, transactions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from sqlalchemy.sql import Select
+
+    from sdk.service.database import Row, Unit
+
+_R = proven_tx_reqs.c
+_S = wallet_request_schedule.c
+_T = transactions.c
+
+TO_SEND = sorted(status.value for status in predicates.REQUESTS_TO_SEND)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A request whose lease the caller holds until ``until``. ``attempts`` counts earlier posts without a verdict."""
+
+    request_id: int
+    txid: str
+    raw_tx: bytes
+    attempts: int
+    was_broadcast: bool
+    batch: str | None
+    until: datetime
+
+
+def upsert(*columns: str) -> Prepared:
+    """INSERT a row of ``wallet_request_schedule``, or set ``columns`` of the one that is there."""
+    lite = sqlite.insert(wallet_request_schedule)
+    server = postgresql.insert(wallet_request_schedule)
+    maria = mysql.insert(wallet_request_schedule)
+    return Prepared(
+        lite.on_conflict_do_update(index_elements=["provenTxReqId"], set_={c: lite.excluded[c] for c in columns}),
+        postgresql=server.on_conflict_do_update(
+            index_elements=["provenTxReqId"], set_={c: server.excluded[c] for c in columns}
+        ),
+        mysql=maria.on_duplicate_key_update({c: maria.inserted[c] for c in columns}),
+    )
+
+
+_FREE_LEASE = or_(_S.leaseUntil.is_(None), _S.leaseUntil < bindparam("now"))
+_DUE = or_(_S.nextSend.is_(None), _S.nextSend <= bindparam("now"))
+_AGED = or_(_R.status == RequestStatus.SENDING.value, _R.updated_at <= bindparam("aged"))
+
+
+def _candidates(*where: Any) -> Select[Any]:
+    return (
+        select(_R.provenTxReqId, _R.txid, _R.rawTx, _R.attempts, _R.wasBroadcast, _R.batch)
+        .join(wallet_request_schedule, _S.provenTxReqId == _R.provenTxReqId, isouter=True)
+        .where(_R.status.in_(TO_SEND), *where)
+        .order_by(func.coalesce(_S.nextSend, _R.updated_at), _R.provenTxReqId)
+    )
+
+
+def _locking(statement: Select[Any]) -> Prepared:
+    return Prepared(statement, postgresql=statement.with_for_update(skip_locked=True, of=proven_tx_reqs))
+
+
+_WAITING = _locking(_candidates(_FREE_LEASE, _DUE, _AGED).limit(bindparam("most")))
+_NAMED = _locking(_candidates(_FREE_LEASE, _R.txid.in_(bindparam("txids", expanding=True))))
+_BATCHES = _locking(_candidates(_FREE_LEASE, _DUE, _AGED, _R.batch.in_(bindparam("batches", expanding=True))))
+_BATCH_SIZES = Prepared(
+    select(_R.batch, func.count().label("size"))
+    .where(_R.batch.in_(bindparam("batches", expanding=True)), _R.status.in_(TO_SEND))
+    .group_by(_R.batch)
+)
+_LEASE = upsert("owner", "leaseUntil")
+_MARK = Prepared(
+    update(proven_tx_reqs)
+    .where(_R.provenTxReqId.in_(bindparam("ids", expanding=True)), _R.status.in_(TO_SEND))
+    .values(status=RequestStatus.SENDING.value, updated_at=bindparam("now"))
+)
+_MARK_ROWS = Prepared(
+    update(transactions)
+    .where(
+        _T.txid.in_(bindparam("txids", expanding=True)),
+        _T.status.in_(sorted(status.value for status, kind in TRANSACTION_TRANSITIONS if kind is by.SendStarted)),
+    )
+    .values(status="sending", updated_at=bindparam("now"))
+)
+_END = Prepared(
+    update(wallet_request_schedule)
+    .where(and_(_S.provenTxReqId == bindparam("id"), _S.owner == bindparam("holder")))
+    .values(owner=None, leaseUntil=None, nextSend=bindparam("next"), propagated=bindparam("shown"))
+)
+
+
+def claim_waiting(
+    unit: Unit, *, owner: str, now: datetime, lease: timedelta, min_age: timedelta, limit: int
+) -> list[Claimed]:
+    """Take up to ``limit`` due requests, longest due first. A batch comes whole, once all of it is due."""
+    aged = now - min_age
+    found = unit.rows(_WAITING, now=now, aged=aged, most=limit)
+    batches = sorted({row.batch for row in found if row.batch is not None})
+    chosen = [row for row in found if row.batch is None]
+    if batches:
+        members = unit.rows(_BATCHES, now=now, aged=aged, batches=batches)
+        sizes = {row.batch: row.size for row in unit.rows(_BATCH_SIZES, batches=batches)}
+        whole = {name for name in batches if sum(row.batch == name for row in members) == sizes.get(name)}
+        chosen += [row for row in members if row.batch in whole]
+    return _take(unit, chosen, owner, now, now + lease)
+
+
+def claim_named(unit: Unit, txids: Sequence[str], *, owner: str, now: datetime, lease: timedelta) -> list[Claimed]:
+    """Take those of ``txids`` that wait to be sent and that nobody else is sending."""
+    return _take(unit, unit.rows(_NAMED, now=now, txids=list(txids)), owner, now, now + lease) if txids else []
+
+
+def _take(unit: Unit, rows: Sequence[Row], owner: str, now: datetime, until: datetime) -> list[Claimed]:
+    if not rows:
+        return []
+    unit.run_many(_LEASE, [{"provenTxReqId": r.provenTxReqId, "owner": owner, "leaseUntil": until} for r in rows])
+    matched = unit.run(_MARK, ids=[row.provenTxReqId for row in rows], now=now)
+    if matched != len(rows):
+        raise StorageError(f"{len(rows)} requests were claimed and {matched} were still to be sent (R4)")
+    unit.run(_MARK_ROWS, txids=[row.txid for row in rows], now=now)
+    return [Claimed(r.provenTxReqId, r.txid, r.rawTx, r.attempts, bool(r.wasBroadcast), r.batch, until) for r in rows]
+
+
+def end_lease(
+    unit: Unit, claimed: Claimed, *, owner: str, next_send: datetime | None, propagated: bool = False
+) -> bool:
+    """Give the lease back; whether it was still this owner's."""
+    return unit.run(_END, id=claimed.request_id, holder=owner, next=next_send, shown=propagated) == 1
