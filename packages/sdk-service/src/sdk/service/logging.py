@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 import structlog
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+    from structlog.typing import EventDict, WrappedLogger
+
 logging.getLogger("sdk").addHandler(logging.NullHandler())
+
+REDACTED: Final = "[redacted]"
+
+_SECRET_NAMES = re.compile(
+    r"(?:^|_)(?:password|passwd|passphrase|secret|token|authorization|cookie|credential|api_?key|private_?key|priv_?key"
+    r"|root_?key|primary_?key_?hex|mnemonic|seed|wif|xprv|shares?)s?(?:_|$)",
+    re.IGNORECASE,
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(@)", re.IGNORECASE)
+_BEARER = re.compile(r"(\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_EXTENDED_KEY = re.compile(r"\b[xt]prv[1-9A-HJ-NP-Za-km-z]{20,}")
+_LONGEST = 2_000
 
 
 def get_logger(name: str) -> Any:
@@ -24,3 +44,71 @@ def get_logger(name: str) -> Any:
             structlog.stdlib.render_to_log_kwargs,
         ],
     )
+
+
+def configure_logging(
+    style: Literal["json", "console"] = "json",
+    level: str = "info",
+    *,
+    stream: TextIO | None = None,
+    redact: Callable[[str], str] | None = None,
+) -> None:
+    """For programs: all logging of the process to ``stream`` (default: standard error), one event a line, redacted.
+
+    ``redact`` is applied to every finished line, for secrets that only the program knows.
+    """
+    renderer: Any = (
+        structlog.processors.JSONRenderer(default=str, sort_keys=False)
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=(stream or sys.stderr).isatty())
+    )
+    shared: list[Any] = [
+        structlog.stdlib.ExtraAdder(),
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if style == "json":
+        final.append(structlog.processors.format_exc_info)
+    final += [redact_event, renderer]
+    if redact is not None:
+        final.append(lambda _logger, _method, line: redact(line))
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final))
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        if getattr(old, "_sdk", False):
+            root.removeHandler(old)
+    handler._sdk = True  # type: ignore[attr-defined]
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+
+
+def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> MutableMapping[str, Any]:
+    """Processor: hides values whose name says secret, passwords in URLs, and cuts what is too long to log."""
+    return {name: redact_value(name, value) for name, value in event.items()}
+
+
+def redact_value(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if _SECRET_NAMES.search(_CAMEL.sub("_", name)):
+        return REDACTED
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, dict):
+        return {str(key): redact_value(str(key), each) for key, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [redact_value("", each) for each in value]
+    return redact_text(str(value)) if name not in ("exc_info", "_record", "_from_structlog") else value
+
+
+def redact_text(text: str) -> str:
+    text = _URL_PASSWORD.sub(rf"\1{REDACTED}\2", text)
+    text = _BEARER.sub(rf"\1{REDACTED}", text)
+    text = _EXTENDED_KEY.sub(REDACTED, text)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"

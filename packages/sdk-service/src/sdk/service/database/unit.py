@@ -41,8 +41,8 @@ class Unit:
     """One open transaction, valid only inside the function it was given to.
 
     Every method raises ``StorageError``: ``ConstraintViolated``, ``StorageBusy`` or ``StorageUnavailable``. After an
-    error nothing more can be run (databases differ in what is left). One exception: a ``ConstraintViolated`` that leaves
-    a ``savepoint`` undoes what was done inside it, and the unit may go on.
+    error nothing more can be run, because databases differ in what is left. One exception: a ``ConstraintViolated``
+    that leaves a ``savepoint`` undoes what was done inside it, and the unit may go on.
     """
 
     __slots__ = ("_borrowed", "_broken", "_connection", "_cursor", "_driver", "_points", "statements")

@@ -1,0 +1,187 @@
+"""Serving an application: bounded connections, one clear line for a taken port, a stop that drains."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from sdk.core.errors import ConfigurationError
+from sdk.service.http_app.app import SERVICE
+from sdk.service.http_app.limits import Limits
+from sdk.service.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from ssl import SSLContext
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that accepts connections."""
+
+    host: str
+    port: int
+    scheme: str = "http"
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+class _Connection(RequestHandler):
+    """aiohttp gives a client for ever to send its first request; this one does not."""
+
+    def __init__(self, connections: _Connections, limits: Limits, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._connections = connections
+        self._limits = limits
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._connections.count += 1
+        if self._connections.count > self._limits.connections:
+            self._connections.refused += 1
+            self.force_close()
+            return
+        self._patience = asyncio.get_running_loop().call_later(self._limits.header_timeout, self.force_close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._connections.count -= 1
+        self.headers_arrived()
+        super().connection_lost(exc)
+
+    def headers_arrived(self) -> None:
+        """Called for each request that has come through the parser."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+
+@dataclass(slots=True)
+class _Connections:
+    count: int = 0
+    refused: int = 0
+
+
+@asynccontextmanager
+async def running(
+    app: web.Application,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    ssl: SSLContext | None = None,
+    drain: float = 10.0,
+) -> AsyncIterator[Running]:
+    """Serve while the block runs; port 0 takes a free one. Leaving it stops: no new connections, ``/readyz`` says so,
+    requests in flight get up to ``drain`` seconds, then everything is closed.
+
+    Raises ``ConfigurationError`` for a port that is taken, forbidden, or a host that is not here.
+    """
+    limits = app[SERVICE].limits if SERVICE in app else Limits()
+    sock = listen(host, port)
+    runner = web.AppRunner(
+        app, handle_signals=False, access_log=None, shutdown_timeout=drain, keepalive_timeout=limits.keepalive_timeout
+    )
+    try:
+        await runner.setup()
+        server = await _accept(runner, sock, limits, ssl)
+    except BaseException:
+        await runner.cleanup()
+        sock.close()
+        raise
+    bound = sock.getsockname()
+    try:
+        yield Running(host, bound[1], "http" if ssl is None else "https")
+    finally:
+        if SERVICE in app:
+            app[SERVICE].draining.set()
+        server.close()
+        await runner.cleanup()
+        await server.wait_closed()
+
+
+async def _accept(runner: web.AppRunner, sock: socket.socket, limits: Limits, ssl: SSLContext | None) -> asyncio.Server:
+    connections = _Connections()
+    manager = runner.server
+    if manager is None:
+        raise ConfigurationError("the application could not be set up")
+    loop = asyncio.get_running_loop()
+
+    def connection() -> _Connection:
+        return _Connection(connections, limits, manager, loop=loop, **manager._kwargs)
+
+    return await loop.create_server(connection, sock=sock, ssl=ssl, backlog=1024)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound, listening socket. Raises ``ConfigurationError`` in one line that says what to do."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, UnicodeError, OverflowError) as error:
+        raise ConfigurationError(f"{host}:{port} is no address to listen on: {error}") from error
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(1024)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise ConfigurationError(_cannot_listen(host, port, error)) from error
+    except OverflowError as error:
+        sock.close()
+        raise ConfigurationError(f"{port} is no port: use 0 to 65535") from error
+    return sock
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is taken by another program: stop it, or choose another port"
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host} needs more rights than this user has: choose one above 1023"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is not an address of this machine: use 127.0.0.1, or 0.0.0.0 for all"
+    return f"cannot listen on {host}:{port}: {error.strerror or error}"
+
+
+async def serve(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    ssl: SSLContext | None = None,
+    drain: float = 10.0,
+    ready: Callable[[Running], None] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT (or cancellation), then drain. ``ready`` is called once it accepts connections."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for each in signals:
+        with suppress(NotImplementedError, RuntimeError):  # not the main thread, or Windows
+            loop.add_signal_handler(each, stop.set)
+    try:
+        async with running(app, host, port, ssl=ssl, drain=drain) as server:
+            log.info("listening", url=server.url)
+            if ready is not None:
+                ready(server)
+            await stop.wait()
+            log.info("stopping", url=server.url)
+    finally:
+        for each in signals:
+            with suppress(NotImplementedError, RuntimeError):
+                loop.remove_signal_handler(each)

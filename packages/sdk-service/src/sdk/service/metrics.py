@@ -1,0 +1,40 @@
+"""Prometheus metrics, with a registry for each application so that several live in one process."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Histogram bounds for durations."""
+
+
+def create_registry(component: str | None = None, version: str | None = None) -> CollectorRegistry:
+    """A registry with the process's own figures and, if named, ``sdk_build_info``."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    if component is not None:
+        info = Gauge("sdk_build_info", "The component that answers here.", ["component", "version"], registry=registry)
+        info.labels(component, version or "unknown").set(1)
+    return registry
+
+
+def render(registry: CollectorRegistry) -> bytes:
+    """The text exposition format."""
+    return generate_latest(registry)
+
+
+class HttpMetrics:
+    """What every HTTP service counts; ``route`` is the pattern, so that the number of series is bounded."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter("http_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
+        self.seconds = Histogram(
+            "http_request_seconds", "From request to answer.", ["method", "route"], buckets=SECONDS, registry=registry
+        )
+        self.in_flight = Gauge("http_requests_in_flight", "Requests being worked on.", registry=registry)
+        self.refused = Counter("http_requests_refused", "Requests refused by a limit.", ["limit"], registry=registry)
