@@ -20,7 +20,7 @@ PROTOCOL = [2, "tests of wallets"]
 
 
 def key(counterparty: str | None = None) -> dict[str, object]:
-    given = {"protocolID": PROTOCOL, "keyID": "1"}
+    given: dict[str, object] = {"protocolID": PROTOCOL, "keyID": "1"}
     return {**given, "counterparty": counterparty} if counterparty else given
 
 
