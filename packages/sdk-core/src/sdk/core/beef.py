@@ -6,7 +6,7 @@ visits each transaction once, so that long chains and diamonds cost no more than
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from sdk.core import beef_codec
 from sdk.core.beef_codec import ATOMIC, V1, V2, BeefEntry
@@ -33,16 +33,22 @@ class Beef:
     ``validity`` says that, and ``roots`` what a chain tracker must confirm.
     """
 
-    __slots__ = ("_entries", "_paths", "_sorted", "atomic_txid", "version")
+    __slots__ = ("_entries", "_order", "_paths", "atomic_txid", "version")
+
+    version: int
+    atomic_txid: str | None
+    _entries: dict[bytes, BeefEntry]
+    _order: Literal["sorted", "parsed", "merged"]  # of the entries: parents first, as in the bytes, as they came
+    _paths: list[MerklePath]
 
     def __init__(self, version: int = V2) -> None:
         if version not in (V1, V2):
             raise ValueError(f"a BEEF has version 1 or 2, not {version}")
         self.version = version
-        self.atomic_txid: str | None = None
-        self._paths: list[MerklePath] = []
-        self._entries: dict[bytes, BeefEntry] = {}
-        self._sorted = True
+        self.atomic_txid = None
+        self._paths = []
+        self._entries = {}
+        self._order = "sorted"
 
     @classmethod
     def from_bytes(cls, data: Buffer) -> Self:
@@ -50,6 +56,7 @@ class Beef:
         self = cls()
         self.version, subject, self._paths, self._entries = beef_codec.parse(as_bytes(data))
         self.atomic_txid = None if subject is None else subject[::-1].hex()
+        self._order = "parsed"
         return self
 
     @classmethod
@@ -61,8 +68,7 @@ class Beef:
 
         A parsed BEEF that was not changed keeps its order. Raises ``ValueError`` for a txid-only entry in V1.
         """
-        self._sort()
-        entries = self._entries
+        entries = self._written()
         return beef_codec.serialise(version or self.version, self._paths, entries.values(), len(entries))
 
     def to_hex(self, version: int | None = None) -> str:
@@ -82,14 +88,12 @@ class Beef:
         return tuple(self._paths)
 
     def txids(self) -> list[str]:
-        """Every txid, txid-only ones too, in order."""
-        self._sort()
-        return [digest[::-1].hex() for digest in self._entries]
+        """Every txid, txid-only ones too, in the order they are written."""
+        return [digest[::-1].hex() for digest in self._written()]
 
     def transactions(self) -> Iterator[Transaction]:
         """The transactions that are here in full, parents first."""
-        self._sort()
-        return (entry.transaction for entry in self._entries.values() if entry.transaction is not None)
+        return (entry.transaction for entry in self._sorted().values() if entry.transaction is not None)
 
     def transaction(self, txid: str) -> Transaction | None:
         """The transaction, or ``None`` if it is unknown or known by its txid alone."""
@@ -113,10 +117,9 @@ class Beef:
 
     def ancestors(self, txid: str) -> list[str]:
         """What ``txid`` needs to be proven, parents first, without itself; ends at proven and txid-only ones."""
-        self._sort()
         digest = from_display(txid, "txid")
         needed = self._closure([digest])
-        return [each[::-1].hex() for each in self._entries if each in needed and each != digest]
+        return [each[::-1].hex() for each in self._sorted() if each in needed and each != digest]
 
     def roots(self) -> dict[int, str]:
         """Block height to merkle root (display hex) that the chain must have for this BEEF to hold.
@@ -191,7 +194,7 @@ class Beef:
     def _merge_hash(self, digest: bytes) -> None:
         if digest not in self._entries:
             self._entries[digest] = BeefEntry(digest, None, None)
-            self._sorted = False
+            self._order = "merged"
 
     def _merge_transaction(self, transaction: Transaction, index: int | None) -> None:
         digest = transaction.hash()
@@ -203,7 +206,7 @@ class Beef:
         if index is None:
             index = next((i for i, path in enumerate(self._paths) if path.contains_hash(digest)), None)
         self._entries[digest] = BeefEntry(digest, transaction, index)
-        self._sorted = False
+        self._order = "merged"
 
     def _place(self, path: MerklePath) -> int:
         for index, mine in enumerate(self._paths):
@@ -227,9 +230,8 @@ class Beef:
         absent = next((digest for digest in subjects if digest not in self._entries), None)
         if absent is not None:
             raise ParseError("BEEF", f"{absent[::-1].hex()} is not among its transactions")
-        self._sort()
         needed = self._closure(subjects)
-        return self._subset(digest for digest in self._entries if digest in needed)
+        return self._subset(digest for digest in self._sorted() if digest in needed)
 
     def trim(self, known_txids: Iterable[str] = ()) -> Beef:
         """A new BEEF without what proves nothing: ancestors of proven transactions that nothing else needs, unused
@@ -237,7 +239,6 @@ class Beef:
 
         The transactions nobody here spends from stay, with all that proves them.
         """
-        self._sort()
         spent = {
             source
             for entry in self._entries.values()
@@ -248,7 +249,7 @@ class Beef:
         needed = self._closure([digest for digest in self._entries if digest not in spent])
         return self._subset(
             digest
-            for digest, entry in self._entries.items()
+            for digest, entry in self._sorted().items()
             if digest in needed and not (entry.transaction is None and digest in known)
         )
 
@@ -260,7 +261,7 @@ class Beef:
 
     def copy(self) -> Beef:
         other = Beef(self.version)
-        other.atomic_txid, other._sorted = self.atomic_txid, self._sorted
+        other.atomic_txid, other._order = self.atomic_txid, self._order
         other._paths = list(self._paths)
         other._entries = {d: BeefEntry(d, e.transaction, e.path_index) for d, e in self._entries.items()}
         return other
@@ -307,10 +308,13 @@ class Beef:
                 waiting += entry.transaction.source_hashes()
         return needed
 
-    def _sort(self) -> None:
-        """Parents before children, otherwise in the order they came."""
-        if self._sorted:
-            return
+    def _written(self) -> dict[bytes, BeefEntry]:
+        return self._entries if self._order == "parsed" else self._sorted()
+
+    def _sorted(self) -> dict[bytes, BeefEntry]:
+        """The entries with parents before children, otherwise in the order they came."""
+        if self._order == "sorted":
+            return self._entries
         entries = self._entries
         done: dict[bytes, BeefEntry] = {}
         for first in entries:
@@ -328,5 +332,6 @@ class Beef:
                 else:
                     done[digest] = entry
                     waiting.pop()
-        self._entries = done
-        self._sorted = True
+        if self._order == "merged" or list(done) == list(entries):
+            self._entries, self._order = done, "sorted"
+        return done

@@ -88,8 +88,9 @@ def check_shape(levels: Sequence[Sequence[Node]], start: int, useless_nodes: boo
                 if not (useless_nodes or offset in known or offset ^ 1 in known):
                     raise ParseError(_WHAT, f"node {offset} at level {h} proves nothing", position)
                 least = max(least, (offset << h) + 1)
+        at_end = last >> h if whole_block and not last >> h & 1 else -1
         for offset in known:
-            if not (offset ^ 1 in given or offset ^ 1 in known or (whole_block and offset == last >> h)):
+            if offset ^ 1 not in given and offset ^ 1 not in known and offset != at_end:
                 raise ParseError(_WHAT, f"node {offset ^ 1} at level {h} is missing", start)
         known = {offset >> 1 for offset in known}
     if least > most:
