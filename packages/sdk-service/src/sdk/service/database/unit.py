@@ -22,7 +22,9 @@ class Driver(Protocol):
 
     name: str
     key: str
-    dialect: sa.Dialect
+
+    @property
+    def dialect(self) -> sa.Dialect: ...
 
     def translate(self, error: BaseException) -> StorageError | None:
         """Our error for the driver's, or None for what is not the driver's."""
@@ -198,13 +200,14 @@ class Unit:
         if self._broken is not None:
             raise self._broken
 
-    def finish(self, error: BaseException | None = None) -> None:
-        """Called by the database when the function has returned: nothing more can be run.
+    def finish(self, error: BaseException | None = None) -> BaseException | None:
+        """Called by the database when the function has returned or raised ``error``: nothing more can be run.
 
-        Raises what broke the unit, if the function went on regardless.
+        Returns what broke the unit, if anything did; raises it if the function went on regardless.
         """
         broken, self._broken = self._broken, StorageError("this unit of work is over")
         self._cursor.close()
         self._borrowed = None
         if error is None and broken is not None:
             raise broken
+        return broken
