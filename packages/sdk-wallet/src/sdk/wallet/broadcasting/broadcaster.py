@@ -8,7 +8,6 @@ once the lease has run out.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sdk.core.errors import SdkError, StorageError
@@ -18,6 +17,7 @@ from sdk.wallet.broadcasting.ancestors import AncestorSource
 from sdk.wallet.broadcasting.confirmation import Subject, confirm
 from sdk.wallet.broadcasting.inputs import InputReview
 from sdk.wallet.broadcasting.policy import SendPolicy
+from sdk.wallet.broadcasting.reports import WorkReport
 from sdk.wallet.broadcasting.settlement import current_outcome, failed_parent, settle
 from sdk.wallet.broadcasting.verdicts import Finding, Summary, summarise
 from sdk.wallet.errors import AncestryIncomplete
@@ -39,15 +39,6 @@ if TYPE_CHECKING:
     from sdk.wallet.storage.request_claims import Claimed
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SendReport:
-    """``detail`` counts outcomes by their result. ``more`` says that another call would find work at once."""
-
-    processed: int
-    more: bool
-    detail: dict[str, int] = field(default_factory=dict)
 
 
 class Broadcaster:
@@ -81,7 +72,7 @@ class Broadcaster:
             outcomes[txid] = await self._database.read(current_outcome, txid)
         return [outcomes[txid] for txid in txids]
 
-    async def send_waiting(self, *, min_age: timedelta, limit: int) -> SendReport:
+    async def send_waiting(self, *, min_age: timedelta, limit: int) -> WorkReport:
         """Post what is due, longest waiting first, a few at a time so that no lease runs out in a queue."""
         done: list[SendOutcome] = []
         while len(done) < limit:
@@ -101,11 +92,11 @@ class Broadcaster:
                     done += outcomes
         return _report(done, more=True)
 
-    async def review_failed(self, *, limit: int) -> SendReport:
+    async def review_failed(self, *, limit: int) -> WorkReport:
         """Free or write off the inputs that failed transactions still hold."""
         looked, found = await self._inputs.review_due(limit)
         detail = {"freed": found.freed, "spent": found.spent, "unknown": found.unknown}
-        return SendReport(looked, looked >= limit, {name: count for name, count in detail.items() if count})
+        return WorkReport(looked, looked >= limit, {name: count for name, count in detail.items() if count})
 
     # one group: a single request, or a batch that is posted as a unit
 
@@ -191,11 +182,11 @@ class Broadcaster:
                 log.info("inputs are reviewed later", txid=txid, reason=str(error))
 
 
-def _report(done: Sequence[SendOutcome], *, more: bool) -> SendReport:
+def _report(done: Sequence[SendOutcome], *, more: bool) -> WorkReport:
     detail: dict[str, int] = {}
     for each in done:
         detail[each.result] = detail.get(each.result, 0) + 1
-    return SendReport(len(done), more, detail)
+    return WorkReport(len(done), more, detail)
 
 
 def _groups(claimed: Iterable[Claimed]) -> list[list[Claimed]]:
