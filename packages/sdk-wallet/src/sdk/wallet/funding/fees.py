@@ -1,4 +1,4 @@
-"""Size and fee of a transaction before it is signed (spec/wallet-stack.md §3.3)."""
+"""Fee rates, and the size of a transaction to which coins and change may still be added (spec/wallet-stack.md §3.3)."""
 
 from __future__ import annotations
 
@@ -6,33 +6,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from sdk.core.encodings import varint_size
+from sdk.core.fees import P2PKH_LOCKING_SIZE, P2PKH_UNLOCKING_SIZE, input_size, output_size
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-P2PKH_LOCKING_LENGTH = 25
-P2PKH_UNLOCKING_LENGTH = 107
-"""The most a low-S signature and a compressed key take; a shorter signature only overpays."""
-
-
-def varint_size(value: int) -> int:
-    if value < 0xFD:
-        return 1
-    if value <= 0xFFFF:
-        return 3
-    return 5 if value <= 0xFFFFFFFF else 9
-
-
-def input_size(unlocking_length: int) -> int:
-    """Bytes of an input whose unlocking script has ``unlocking_length`` bytes."""
-    return 32 + 4 + varint_size(unlocking_length) + unlocking_length + 4
-
-
-def output_size(locking_length: int) -> int:
-    return 8 + varint_size(locking_length) + locking_length
-
-
-CHANGE_INPUT_SIZE = input_size(P2PKH_UNLOCKING_LENGTH)
-CHANGE_OUTPUT_SIZE = output_size(P2PKH_LOCKING_LENGTH)
+CHANGE_INPUT_SIZE = input_size(P2PKH_UNLOCKING_SIZE)
+CHANGE_OUTPUT_SIZE = output_size(P2PKH_LOCKING_SIZE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ transactions = _table(
     Column("txid", String(64), nullable=True, index=True),
     Column("inputBEEF", LongBinary, nullable=True),
     Column("rawTx", LongBinary, nullable=True),
-    Index("idx_wallet_transactions_user", "userId", "transactionId"),
+    Index("idx_wallet_transactions_user", "userId", "transactionId", "status"),
 )
 
 commissions = _table(

@@ -253,7 +253,7 @@ def upgrade() -> None:
         mysql_collate="utf8mb4_bin",
         mysql_engine="InnoDB",
     )
-    op.create_index("idx_wallet_transactions_user", "transactions", ["userId", "transactionId"], unique=False)
+    op.create_index("idx_wallet_transactions_user", "transactions", ["userId", "transactionId", "status"], unique=False)
     op.create_index(op.f("ix_transactions_provenTxId"), "transactions", ["provenTxId"], unique=False)
     op.create_index(op.f("ix_transactions_status"), "transactions", ["status"], unique=False)
     op.create_index(op.f("ix_transactions_txid"), "transactions", ["txid"], unique=False)
