@@ -178,7 +178,8 @@ class StorageInternalizeActionResult(WalletModel):
 
 
 class PendingAction(WalletModel):
-    """An action that waits for signAction: what was asked (without unlocking scripts) and what was answered then."""
+    """An action that waits for signAction: what was asked, with the unlocking scripts given so far, and what was
+    answered then."""
 
     args: ValidCreateActionArgs
     result: StorageCreateActionResult

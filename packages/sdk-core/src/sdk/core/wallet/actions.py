@@ -131,9 +131,12 @@ class SignActionArgs(WalletModel):
 
 
 class SignActionResult(WalletModel):
+    """``tx`` is AtomicBEEF. ``no_send_change`` goes beyond BRC-100: only now do those outpoints have their txid."""
+
     txid: str | None = None
     tx: NumberBytes | None = None
     send_with_results: tuple[SendWithResult, ...] | None = None
+    no_send_change: tuple[str, ...] | None = None
 
 
 class AbortActionArgs(WalletModel):

@@ -9,7 +9,7 @@ from sdk.core.beef import Beef
 from sdk.core.errors import InvalidParameter, ParseError
 from sdk.core.script import Script
 from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
-from sdk.wallet.actions.checks import Bounds, CheckedAnswer, check_answer, is_change
+from sdk.wallet.actions.checks import check_answer, is_change
 from sdk.wallet.actions.errors import StorageAnswerError
 from sdk.wallet.script.sighash import DEFAULT, SignatureHasher
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sdk.core.storage import StorageCreateActionInput, StorageCreateActionResult
     from sdk.core.wallet import SignActionSpend, ValidCreateActionArgs
+    from sdk.wallet.actions.checks import Bounds, CheckedAnswer
     from sdk.wallet.actions.coins import CoinKey, OwnCoins
 
 _SIGHASH_BYTE = bytes((DEFAULT,))
