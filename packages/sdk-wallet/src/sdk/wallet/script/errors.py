@@ -97,17 +97,14 @@ class SpvFailure(StrEnum):
     MISSING_OUTPUT = "missing-output"
     INVALID_PROOF = "invalid-proof"
     WRONG_ROOT = "wrong-root"
-    CYCLE = "cycle"
-    COINBASE = "coinbase"
-    NO_INPUTS = "no-inputs"
-    NO_OUTPUTS = "no-outputs"
-    DUPLICATE_INPUT = "duplicate-input"
+    INVALID_TRANSACTION = "invalid-transaction"
+    """A rule of its own is broken (spec/consensus.md §5.1): no inputs, amounts out of range, an input twice, …"""
+    UNPROVEN_COINBASE = "unproven-coinbase"
+    IMMATURE_COINBASE = "immature-coinbase"
     DOUBLE_SPEND = "double-spend"
-    OUTPUT_RANGE = "output-range"
     OUTPUTS_ABOVE_INPUTS = "outputs-above-inputs"
     FEE_TOO_LOW = "fee-too-low"
     SCRIPT = "script"
-    STRUCTURE = "structure"
 
 
 class SpvError(SdkError):

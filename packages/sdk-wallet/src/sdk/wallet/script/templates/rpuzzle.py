@@ -45,7 +45,7 @@ class RPuzzle(NamedTuple):
 
 
 def r_value(nonce: bytes, hash_name: str = "raw") -> bytes:
-    """What to lock with for a 32-byte nonce. Raises ``ValueError`` for a bad nonce, ``KeyError`` for an unknown hash."""
+    """What to lock with, for a 32-byte nonce. Raises ``ValueError`` (the nonce) or ``KeyError`` (the hash)."""
     x = int.from_bytes(curve.serialize_point(curve.public_point(nonce))[1:], "big") % curve.ORDER
     encoded = x.to_bytes(x.bit_length() // 8 + 1, "big")
     compute = _HASHES[hash_name][1]
