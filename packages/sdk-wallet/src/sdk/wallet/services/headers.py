@@ -53,11 +53,13 @@ class HeaderTracker:
         return height
 
     async def _is_deep(self, height: int) -> bool:
-        if height + self._safe_depth > self._seen_height:
+        """By the highest block seen so far; the tip is asked for once only, for it costs a call."""
+        if self._seen_height < 0:
             try:
                 await self.current_height()
             except ServiceUnavailable:
                 return False
+        self._seen_height = max(self._seen_height, height)
         return height + self._safe_depth <= self._seen_height
 
 
