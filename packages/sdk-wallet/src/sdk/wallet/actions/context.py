@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sdk.core.chain import MAIN
 from sdk.wallet.actions.checks import Bounds
 from sdk.wallet.actions.pending import PendingActions
 
 if TYPE_CHECKING:
+    from sdk.core.chain import ChainParameters
     from sdk.core.ports import ChainTracker
     from sdk.core.storage import AuthId, WalletStorage
     from sdk.wallet.actions.coins import OwnCoins
@@ -23,5 +25,6 @@ class ActionContext:
     coins: OwnCoins
     chain_tracker: ChainTracker | None
     sends_delayed: bool
+    chain: ChainParameters = MAIN
     bounds: Bounds = field(default_factory=Bounds)
     pending: PendingActions = field(default_factory=PendingActions)

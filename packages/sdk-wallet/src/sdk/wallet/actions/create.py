@@ -47,7 +47,7 @@ async def create_action(context: ActionContext, args: CreateActionArgs | Mapping
             draft = draft_action(valid, answer, context.coins, context.bounds)
             if valid.is_sign_action:
                 return _signable(context, valid, draft)
-            action = _sign(valid, draft)
+            action = _sign(context, valid, draft)
         except BaseException:
             await _release(context, answer)
             raise
@@ -60,9 +60,9 @@ async def create_action(context: ActionContext, args: CreateActionArgs | Mapping
     )
 
 
-def _sign(args: ValidCreateActionArgs, draft: Draft) -> Signed:
+def _sign(context: ActionContext, args: ValidCreateActionArgs, draft: Draft) -> Signed:
     transaction = complete(draft, {})
-    check_unlocking_scripts(draft, transaction, lambda vin: f"inputs[{vin}].unlockingScript")
+    check_unlocking_scripts(draft, transaction, context.chain, lambda vin: f"inputs[{vin}].unlockingScript")
     return signed(draft, transaction, args.options)
 
 

@@ -34,7 +34,7 @@ async def sign_action(context: ActionContext, args: SignActionArgs | Mapping[str
     options = merge_sign_options(valid.options, pending.args.options)
     refuse_unsent(context, options, is_new=True)
     transaction = complete(pending.draft, valid.spends)
-    check_unlocking_scripts(pending.draft, transaction, lambda vin: f"spends[{vin}].unlockingScript")
+    check_unlocking_scripts(pending.draft, transaction, context.chain, lambda vin: f"spends[{vin}].unlockingScript")
     action = signed(pending.draft, transaction, options)
     try:
         results = await hand_over(context, action, options)
