@@ -102,9 +102,7 @@ class Compiled:
             if name == bind.key and name in self._binds and _is_parameter(bind) and bind.value is not None
         }
         self._parameters = frozenset(each.parameter for each in self._binds.values() if each.parameter is not None)
-        self._expanding = tuple(
-            name for name in self._binds if any(bind.key == name for bind in compiler.post_compile_params)
-        )
+        self._expanding = tuple(name for name in self._binds if compiler.binds[name] in compiler.post_compile_params)
         self._texts: dict[tuple[int, ...], Text] = {}
         self.returns_key = bool(isinstance(statement, Insert) and compiler.effective_returning)
         self.key_column = _key_column(statement) if isinstance(statement, Insert) else None
