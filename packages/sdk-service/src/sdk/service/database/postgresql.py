@@ -120,6 +120,7 @@ def _create_schema(dbapi: Any, quoted: str) -> None:
 
 
 def _run(dbapi: Any, sql: str) -> None:
+    dbapi.autocommit = True
     with dbapi.cursor() as cursor:
         cursor.execute(sql)
 

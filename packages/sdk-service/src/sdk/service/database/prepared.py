@@ -97,9 +97,9 @@ class Compiled:
             for name in dict.fromkeys(compiler.positiontup or ())
         }
         self._optional = {
-            bind.key: bind.value
+            name: bind.value
             for name, bind in compiler.binds.items()
-            if name == bind.key and name in self._binds and _is_parameter(bind) and bind.value is not None
+            if name in self._binds and _is_parameter(bind) and not bind.required and bind.value is not None
         }
         self._parameters = frozenset(each.parameter for each in self._binds.values() if each.parameter is not None)
         self._expanding = tuple(name for name in self._binds if compiler.binds[name] in compiler.post_compile_params)
@@ -155,8 +155,8 @@ class Compiled:
         return text.sql, values
 
     def _expand(self, params: Params) -> Text:
-        given = {name: self._value(bind, params) for name, bind in self._binds.items()}
-        given.update({name: _padded(list(given[name])) for name in self._expanding})
+        given: dict[str, Any] = dict.fromkeys(self._binds)
+        given.update((name, _padded(list(self._value(self._binds[name], params)))) for name in self._expanding)
         state = self._compiler.construct_expanded_state(given)
         origin = {
             member: (name, index)

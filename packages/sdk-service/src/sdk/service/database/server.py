@@ -131,10 +131,10 @@ class _Session:
         unit = Unit(self._driver, dbapi)
         try:
             value = job.run(unit)
-            unit.finish()
         except Exception as error:
-            broken = unit.finish(error)
-            raise self._classified(broken or error, dbapi, cursor) from error
+            raise self._classified(unit.finish() or error, dbapi, cursor) from error
+        if (broken := unit.finish()) is not None:  # the function went on regardless
+            raise self._classified(broken, dbapi, cursor) from broken
         if not job.exclusive and not self._driver.in_transaction(dbapi):
             raise StorageError(f"{job.name} ended the transaction it was given")
         return value

@@ -76,10 +76,11 @@ class _Reader:
         unit = Unit(self._driver, connection)
         try:
             value = job.run(unit)
-            unit.finish()
+            if (broken := unit.finish()) is not None:
+                raise broken
             return Outcome(job, value)
         except Exception as error:  # noqa: BLE001 - it goes to the caller
-            unit.finish(error)
+            unit.finish()
             return Outcome(job, error=self._driver.translate(error) or error)
         finally:
             if connection.in_transaction:
@@ -87,6 +88,19 @@ class _Reader:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _query_only(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A read on the one connection of a database in memory."""
+
+    def read(unit: Unit, *args: Any) -> Any:
+        unit.connection.exec_driver_sql("PRAGMA query_only=ON")
+        try:
+            return function(unit, *args)
+        finally:
+            unit.connection.exec_driver_sql("PRAGMA query_only=OFF")
+
+    return read
 
 
 class SqliteBackend:
@@ -113,6 +127,7 @@ class SqliteBackend:
 
     def read(self, job: Job) -> None:
         if self._path is None:
+            job.function = _query_only(job.function)
             self.write(job)
         else:
             self._readers.submit(job)

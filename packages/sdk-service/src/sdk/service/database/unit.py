@@ -200,14 +200,9 @@ class Unit:
         if self._broken is not None:
             raise self._broken
 
-    def finish(self, error: BaseException | None = None) -> BaseException | None:
-        """Called by the database when the function has returned or raised ``error``: nothing more can be run.
-
-        Returns what broke the unit, if anything did; raises it if the function went on regardless.
-        """
+    def finish(self) -> BaseException | None:
+        """Called by the database when the function is done: nothing more can be run. Returns what broke the unit."""
         broken, self._broken = self._broken, StorageError("this unit of work is over")
         self._cursor.close()
         self._borrowed = None
-        if error is None and broken is not None:
-            raise broken
         return broken

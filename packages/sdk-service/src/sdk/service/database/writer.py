@@ -193,13 +193,14 @@ class Writer:
         unit = Unit(self._driver, connection)
         try:
             value = job.run(unit)
-            unit.finish()
+            if (broken := unit.finish()) is not None:
+                raise broken
             if not connection.in_transaction:
                 raise StorageError(f"{job.name} ended the transaction it was given")
             if job.exclusive:
                 self._driver.check_foreign_keys(connection)
         except Exception as error:
-            unit.finish(error)
+            unit.finish()
             outcome = Outcome(job, error=self._driver.translate(error) or error)
             if inner and not connection.in_transaction:
                 raise TransactionLost(outcome.error or error) from error
