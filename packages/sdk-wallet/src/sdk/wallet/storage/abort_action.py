@@ -12,7 +12,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.lifecycle import TransactionStatus, next_transaction_status, predicates
 from sdk.wallet.storage.requests import abort_request
 from sdk.wallet.storage.spends import release_unsigned_inputs
-from sdk.wallet.storage.tables import outputs, transactions, wallet_pending_actions
+from sdk.wallet.storage.tables import mine, outputs, transactions, wallet_pending_actions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,7 +26,7 @@ _SPENDER = transactions.alias("spender")
 
 _FIND = Prepared(
     select(_T.transactionId, _T.reference, _T.txid, _T.status, _T.isOutgoing).where(
-        _T.userId == bindparam("user"), or_(_T.reference == bindparam("wanted"), _T.txid == bindparam("wanted"))
+        mine(transactions), or_(_T.reference == bindparam("wanted"), _T.txid == bindparam("wanted"))
     )
 )
 _GIVE_UP = Prepared(

@@ -12,7 +12,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.errors import AncestryIncomplete
 from sdk.wallet.lifecycle import TransactionStatus
 from sdk.wallet.storage.ancestry import Ancestry, beef_of
-from sdk.wallet.storage.tables import outputs, transactions, wallet_action_inputs
+from sdk.wallet.storage.tables import mine, outputs, transactions, wallet_action_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,8 +58,8 @@ _STORED = Prepared(
         )
     )
     .where(
-        _O.userId == bindparam("user"),
-        _T.userId == bindparam("user"),
+        mine(outputs),
+        mine(transactions),
         _T.txid.in_(_TXIDS),
         _O.vout.in_(bindparam("vouts", expanding=True)),
     )

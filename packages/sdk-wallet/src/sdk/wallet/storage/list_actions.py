@@ -22,6 +22,7 @@ from sdk.wallet.storage.ancestry import collect_bytes
 from sdk.wallet.storage.inputs import stored_script
 from sdk.wallet.storage.names import LABELS
 from sdk.wallet.storage.tables import (
+    mine,
     output_baskets,
     output_tags,
     output_tags_map,
@@ -121,7 +122,7 @@ _TAGS_OF = Prepared(
     .join(output_tags, output_tags.c.outputTagId == output_tags_map.c.outputTagId)
     .join(outputs, _O.outputId == output_tags_map.c.outputId)
     .where(
-        _O.userId == bindparam("user"),
+        mine(outputs),
         _O.transactionId.in_(_IDS),
         output_tags_map.c.isDeleted != true(),
         output_tags.c.isDeleted != true(),
@@ -141,7 +142,7 @@ _SPENT_BY = Prepared(
         _O.scriptLength,
     )
     .select_from(outputs.join(_SOURCE, _SOURCE.c.transactionId == _O.transactionId))
-    .where(_O.userId == bindparam("user"), _O.spentBy.in_(_IDS))
+    .where(mine(outputs), _O.spentBy.in_(_IDS))
     .order_by(_O.outputId)
 )
 _NAMED_BY = Prepared(

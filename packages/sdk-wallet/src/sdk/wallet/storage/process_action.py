@@ -19,6 +19,7 @@ from sdk.wallet.lifecycle import RequestStatus, TransactionStatus, next_transact
 from sdk.wallet.storage.ancestry import parents_of, store_parents
 from sdk.wallet.storage.requests import open_request, request_send
 from sdk.wallet.storage.tables import (
+    mine,
     outputs,
     proven_tx_reqs,
     transactions,
@@ -51,7 +52,7 @@ _OUTPUTS = Prepared(
 _RESERVED = Prepared(
     select(_T.txid, _O.vout)
     .join(transactions, _T.transactionId == _O.transactionId)
-    .where(_O.spentBy == bindparam("transaction"), _O.userId == bindparam("user"))
+    .where(_O.spentBy == bindparam("transaction"), mine(outputs))
 )
 _NAMED = Prepared(
     select(_I.vin, _I.txid, _I.vout, _I.unlockingScriptLength)
@@ -87,7 +88,7 @@ _FORGET_PENDING = Prepared(
 _OWNED = Prepared(
     select(_T.txid, _T.status, proven_tx_reqs.c.status.label("request"))
     .outerjoin(proven_tx_reqs, proven_tx_reqs.c.txid == _T.txid)
-    .where(_T.userId == bindparam("user"), _T.txid.in_(bindparam("txids", expanding=True)))
+    .where(mine(transactions), _T.txid.in_(bindparam("txids", expanding=True)))
 )
 
 P2PKH_INPUT_SLACK = 1
