@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sdk.core import opcodes as op
 from sdk.core.script import Script, push, push_number
 from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
-from sdk.wallet.script.flags import ScriptFlags
+from sdk.wallet.script.errors import ScriptError
+from sdk.wallet.script.flags import STANDARD, ScriptFlags
+from sdk.wallet.script.interpreter import verify_script
+from sdk.wallet.script.limits import POLICY_LIMITS
+
+if TYPE_CHECKING:
+    from sdk.wallet.script.limits import ScriptLimits
 
 _OPCODES = {name: number for name, number in op.NUMBERS.items() if op.OP_PUSHDATA1 <= number <= op.OP_NOP10}
 
@@ -74,3 +80,28 @@ class ScriptCase(NamedTuple):
             [TransactionInput(OutPoint(crediting.txid(), 0), self.unlocking)],
             [TransactionOutput(self.satoshis, Script(b""))],
         )
+
+
+def evaluate(
+    unlocking: str,
+    locking: str,
+    flags: ScriptFlags = STANDARD & ~ScriptFlags.DISCOURAGE_UPGRADABLE_NOPS,
+    *,
+    version: int = 1,
+    limits: ScriptLimits = POLICY_LIMITS,
+) -> str:
+    """``OK``, or the node's name of the failure, of scripts in the notation of the node's files."""
+    case = ScriptCase(parse_script(unlocking), parse_script(locking), flags, "", 0, version, "")
+    try:
+        verify_script(
+            case.unlocking,
+            case.locking,
+            transaction=case.spending(),
+            input_index=0,
+            satoshis=0,
+            flags=flags,
+            limits=limits,
+        )
+    except ScriptError as error:
+        return str(error.reason)
+    return "OK"

@@ -64,7 +64,8 @@ def _dividend_and_divisor(machine: Machine, zero: F) -> tuple[int, int]:
     left, right = machine.number(2), machine.number(1)
     if right == 0:
         machine.fail(zero)
-    machine.spend_work(len(machine.pop()) * len(machine.pop()) // 16)
+    divisor, dividend = len(machine.pop()), len(machine.pop())
+    machine.spend_work((max(dividend - divisor, 0) + 8) * divisor // 16)
     return left, right
 
 
