@@ -60,6 +60,14 @@ class Beef:
         return self
 
     @classmethod
+    def from_atomic(cls, data: Buffer) -> Self:
+        """Parse AtomicBEEF and nothing else; ``atomic_txid`` names the subject, which is here in full."""
+        self = cls.from_bytes(data)
+        if self.atomic_txid is None:
+            raise ParseError("AtomicBEEF", "must begin with 01010101 and the txid of its subject (BRC-95)", 0)
+        return self
+
+    @classmethod
     def from_hex(cls, text: str) -> Self:
         return cls.from_bytes(bytes_from_hex(text, "BEEF"))
 
@@ -224,7 +232,7 @@ class Beef:
     def prune(self, txids: Iterable[str]) -> Beef:
         """A new BEEF with these transactions and what proves them, nothing else (R34).
 
-        Paths are cut down to the transactions kept. Raises ``ParseError`` if one of ``txids`` is not here.
+        Paths that prove others too are cut down to the transactions kept. Raises ``ParseError`` if one of ``txids`` is not here.
         """
         subjects = [from_display(txid, "txid") for txid in txids]
         absent = next((digest for digest in subjects if digest not in self._entries), None)
@@ -234,8 +242,8 @@ class Beef:
         return self._subset(digest for digest in self._sorted() if digest in needed)
 
     def trim(self, known_txids: Iterable[str] = ()) -> Beef:
-        """A new BEEF without what proves nothing: ancestors of proven transactions that nothing else needs, unused
-        paths and path nodes, and txid-only entries among ``known_txids``.
+        """A new BEEF without what proves nothing: ancestors of proven transactions that nothing else needs, paths for
+        none of those that stay, and txid-only entries among ``known_txids``.
 
         The transactions nobody here spends from stay, with all that proves them.
         """
@@ -268,13 +276,13 @@ class Beef:
 
     def _subset(self, digests: Iterable[bytes]) -> Beef:
         entries = [self._entries[digest] for digest in digests]
-        held: dict[int, list[str]] = {}
+        held: dict[int, set[str]] = {}
         for entry in entries:
             if entry.path_index is not None:
-                held.setdefault(entry.path_index, []).append(entry.hash[::-1].hex())
+                held.setdefault(entry.path_index, set()).add(entry.hash[::-1].hex())
         places = {index: place for place, index in enumerate(held)}
         other = Beef(self.version)
-        other._paths = [self._paths[index].extract(txids) for index, txids in held.items()]
+        other._paths = [_cut(self._paths[index], txids) for index, txids in held.items()]
         other._entries = {
             entry.hash: BeefEntry(
                 entry.hash, entry.transaction, None if entry.path_index is None else places[entry.path_index]
@@ -335,3 +343,7 @@ class Beef:
         if self._order == "merged" or list(done) == list(entries):
             self._entries, self._order = done, "sorted"
         return done
+
+
+def _cut(path: MerklePath, txids: set[str]) -> MerklePath:
+    return path if txids.issuperset(path.txids()) else path.extract(txids)
