@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, insert, select, true, update
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from sqlalchemy import BindParameter
+
     from sdk.core.transaction import Transaction
     from sdk.core.wallet import ValidCreateActionInput, WireOutPoint
     from sdk.service.database import Row, Unit
@@ -27,7 +29,7 @@ _O = outputs.c
 _T = transactions.c
 _SPENDER = transactions.alias("spender")
 _I = wallet_action_inputs.c
-_TXIDS = bindparam("txids", expanding=True)
+_TXIDS: BindParameter[Any] = bindparam("txids", expanding=True)
 
 _STORED = Prepared(
     select(
@@ -208,7 +210,7 @@ def _check_not_spent_before(unit: Unit, user_id: int, named: Sequence[NamedInput
 
 def spent_already(unit: Unit, spender: str) -> ReviewActions:
     """This user spent the output before, in transaction ``spender``."""
-    result = {"txid": "", "status": "doubleSpend", "competingTxs": [spender]}
+    result: dict[str, Any] = {"txid": "", "status": "doubleSpend", "competingTxs": [spender]}
     try:
         result["competingBeef"] = list(beef_of(unit, [spender]).to_bytes())
     except AncestryIncomplete as incomplete:

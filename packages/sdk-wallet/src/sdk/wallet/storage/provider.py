@@ -11,7 +11,9 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from sdk.core.chain import CHAINS
 from sdk.core.errors import (
+    ConfigurationError,
     InvalidOperation,
     InvalidParameter,
     NotMigrated,
@@ -45,6 +47,7 @@ from sdk.wallet.storage.users import find_or_insert_user, find_user, initialize,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sdk.core.chain import ChainParameters
     from sdk.core.ports import Clock, Entropy
     from sdk.core.storage import (
         AuthId,
@@ -106,6 +109,7 @@ class StorageProvider:
         self._clock, self._entropy = clock, entropy
         self._services, self._broadcaster = services, broadcaster
         self._options = options or StorageOptions()
+        self._chain = _chain(identity.chain)
         self._settings: TableSettings | None = None
         self._users: dict[str, int] = {}
 
@@ -179,7 +183,9 @@ class StorageProvider:
         if args.input_beef is None:
             return InputEvidence()
         services = self._required_services("verify inputBEEF")
-        return await read_input_beef(args, self._database, services.chain_tracker, services.get_header_for_height)
+        return await read_input_beef(
+            args, self._database, services.chain_tracker, self._chain, services.get_header_for_height
+        )
 
     async def find_pending_action(self, auth: AuthId, reference: str) -> PendingAction | None:
         found = await self._database.read(find_pending, await self._user_id(auth), reference)
@@ -288,6 +294,12 @@ class StorageProvider:
         if self._broadcaster is None:
             raise InvalidOperation("this storage has no network services to send with: use acceptDelayedBroadcast")
         return self._broadcaster
+
+
+def _chain(name: str) -> ChainParameters:
+    if name not in CHAINS:
+        raise ConfigurationError(f"there is no chain {name!r}: use one of {', '.join(CHAINS)}")
+    return CHAINS[name]
 
 
 def _signed_transaction(args: StorageProcessActionArgs) -> Transaction:

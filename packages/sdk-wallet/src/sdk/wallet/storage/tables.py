@@ -321,4 +321,5 @@ def mine(table: Table[Any]) -> ColumnElement[bool]:
 
     For statements that have a narrower key: without statistics SQLite would rather walk all rows of the user.
     """
-    return (table.c.userId + 0) == bindparam("user")
+    owned: ColumnElement[bool] = (table.c.userId + 0) == bindparam("user")
+    return owned
