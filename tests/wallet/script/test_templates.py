@@ -216,7 +216,7 @@ def test_pushdrop_without_fields() -> None:
         pushdrop.lock([], ALICE.public_key)
 
 
-DECODERS = [m.decode for m in (p2pkh, p2pk, multisig, data, pushdrop, rpuzzle, inscription)]  # type: ignore[attr-defined]
+DECODERS = [m.decode for m in (p2pkh, p2pk, multisig, data, pushdrop, rpuzzle, inscription)]
 
 
 @given(st.binary(max_size=120))
