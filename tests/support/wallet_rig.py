@@ -45,7 +45,7 @@ class WalletRig:
     database: Database
     network: FakeNetwork
     storage: StorageProvider
-    wallet: Wallet
+    wallet: Any
     root: PrivateKey
     coins: OwnCoins
     funded: int = 0
@@ -54,7 +54,7 @@ class WalletRig:
     @classmethod
     async def open(
         cls,
-        path: Path,
+        path: Path | None,
         *,
         network: FakeNetwork | None = None,
         root: PrivateKey | None = None,
@@ -63,6 +63,7 @@ class WalletRig:
     ) -> WalletRig:
         network, root = network or FakeNetwork(), root or PrivateKey.from_int(7)
         if database is None:
+            assert path is not None
             database = await Database.open(f"sqlite:///{path / 'wallet.sqlite'}")
             await upgrade(database, [MIGRATIONS])
         storage = StorageProvider(
@@ -83,7 +84,7 @@ class WalletRig:
             network=self.network,
             root=self.root,
             database=self.database,
-            **self.options,  # type: ignore[arg-type]
+            **self.options,
         )
 
     async def close(self) -> None:

@@ -29,6 +29,12 @@ async def rig(tmp_path: Path) -> AsyncIterator[WalletRig]:
     await rig.close()
 
 
+def inputs_of(result: Any) -> tuple[TransactionInput, ...]:
+    transaction = Beef.from_bytes(result.tx).transaction(result.txid)
+    assert transaction is not None
+    return transaction.inputs
+
+
 async def test_a_payment_is_signed_proves_itself_and_conserves_satoshis(rig: WalletRig) -> None:
     await rig.fund(50_000, 20_000)
     result = await rig.pay(12_345, 678)
@@ -92,8 +98,7 @@ async def test_no_send_is_held_and_its_change_can_be_used_before_it_is_sent(rig:
     assert first.no_send_change
     assert rig.network.posts == []
     second = await rig.pay(1500, noSend=True, noSendChange=list(first.no_send_change))
-    spent = {each.outpoint.txid for each in Beef.from_bytes(second.tx).transaction(second.txid).inputs}
-    assert first.txid in spent
+    assert first.txid in {each.outpoint.txid for each in inputs_of(second)}
     sent = await rig.wallet.create_action(
         {
             "description": "send them",
@@ -300,7 +305,7 @@ async def test_another_users_reference_is_unknown(rig: WalletRig) -> None:
         None,
         network=rig.network,
         root=PrivateKey.from_int(8),
-        database=rig.database,  # type: ignore[arg-type]
+        database=rig.database,
     )
     for call, args in (
         (stranger.wallet.abort_action, {"reference": reference}),
@@ -337,9 +342,7 @@ async def test_an_unreachable_network_is_for_review_too_and_keeps_the_coins(rig:
 async def test_many_at_once_never_share_a_coin(rig: WalletRig) -> None:
     await rig.fund(*[3000] * 40)
     results = await asyncio.gather(*(rig.pay(1000) for _ in range(32)))
-    spent = [
-        str(each.outpoint) for result in results for each in Beef.from_bytes(result.tx).transaction(result.txid).inputs
-    ]
+    spent = [str(each.outpoint) for result in results for each in inputs_of(result)]
     assert len(spent) == len(set(spent))
     for result in results:
         await rig.check(Beef.from_bytes(result.tx), result.txid)
