@@ -17,6 +17,7 @@ from sdk.wallet.storage.tables import proven_tx_reqs, wallet_parents
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from sdk.core.wallet.fields import ReviewStatus
     from sdk.service.database import Unit
     from sdk.wallet.broadcasting.confirmation import Rival
     from sdk.wallet.storage.request_claims import Claimed
@@ -42,7 +43,7 @@ class SendOutcome:
     children that failed with it; ``rivals`` are the competitors that were found."""
 
     txid: str
-    result: str
+    result: ReviewStatus
     status: RequestStatus
     reason: str
     failed: tuple[str, ...] = ()
@@ -89,7 +90,7 @@ def settle(
     return SendOutcome(claimed.txid, result_of(change.now), change.now, reason, change.failed, rivals)
 
 
-def result_of(status: RequestStatus) -> str:
+def result_of(status: RequestStatus) -> ReviewStatus:
     """``success | doubleSpend | invalidTx | serviceError`` (wallet-stack §2.3)."""
     if predicates.accepted_unproven(status) or predicates.final_mined(status):
         return "success"

@@ -30,6 +30,11 @@ _T = transactions.c
 _FIND = Prepared(
     select(_P.provenTxId, _P.txid, _P.height, _P.blockHash, _P.rawTx).where(_P.txid == bindparam("wanted"))
 )
+_WHOLE = Prepared(
+    select(_P.txid, _P.rawTx, _P.height, _P.index, _P.merklePath, _P.blockHash, _P.merkleRoot).where(
+        _P.txid == bindparam("wanted")
+    )
+)
 _INSERT = Prepared(insert(proven_txs))
 _REPLACE = Prepared(
     update(proven_txs)
@@ -122,6 +127,12 @@ class Proof:
 def find_proof(unit: Unit, txid: str) -> Row | None:
     """``provenTxId, txid, height, blockHash, rawTx`` of the stored proof."""
     return unit.first(_FIND, wanted=txid)
+
+
+def find_stored_proof(unit: Unit, txid: str) -> Proof | None:
+    """The proof of ``txid`` that is here already, whole."""
+    row = unit.first(_WHOLE, wanted=txid)
+    return None if row is None else Proof(*row)
 
 
 def record_proof(unit: Unit, proof: Proof, *, now: datetime) -> int:

@@ -26,7 +26,7 @@ from sdk.wallet.lifecycle import (
 )
 from sdk.wallet.lifecycle import evidence as by
 from sdk.wallet.storage.request_notes import notify_text, with_note, with_notify
-from sdk.wallet.storage.spends import children_of, take_inputs
+from sdk.wallet.storage.spends import children_of, spend_everywhere, take_inputs
 from sdk.wallet.storage.tables import proven_tx_reqs, transactions
 
 if TYPE_CHECKING:
@@ -66,11 +66,15 @@ _CHANGE = Prepared(
         provenTxId=bindparam("proof"),
         attempts=bindparam("tries"),
         history=bindparam("notes"),
-        notify=bindparam("told"),
         wasBroadcast=bindparam("sent"),
         rebroadcastAttempts=bindparam("again"),
         updated_at=bindparam("now"),
     )
+)
+_NOTIFY = Prepared(
+    update(proven_tx_reqs)
+    .where(_R.provenTxReqId == bindparam("id"))
+    .values(notify=bindparam("told"), updated_at=bindparam("now"))
 )
 _SET_BATCH = Prepared(
     update(proven_tx_reqs).where(_R.txid.in_(bindparam("txids", expanding=True))).values(batch=bindparam("name"))
@@ -132,8 +136,8 @@ def open_request(
         return status
     status = request_status(row)
     if not isinstance(signed, by.SignedToHold) and predicates.held(status):
-        status = next_request_status(status, by.SendRequested())
-    _change(unit, row, status, signed, now, notify=with_notify(row.notify, transaction_ids))
+        status = apply_evidence(unit, txid, by.SendRequested(), now=now).now
+    unit.run(_NOTIFY, id=row.provenTxReqId, told=with_notify(row.notify, transaction_ids), now=now)
     return status
 
 
@@ -212,6 +216,8 @@ def apply_evidence(
     _change(unit, row, status, evidence, now, proof_id=proof_id)
     moved, revived = _move_transactions(unit, txid, evidence, proof_id, now)
     contested = take_inputs(unit, row.rawTx, revived, now) if revived else ()
+    if isinstance(evidence, _POSITIVE):
+        spend_everywhere(unit, txid, row.rawTx, now)
     failed = _fail_children(unit, txid, now) if predicates.terminal_failure(status) else ()
     return Change(txid, was, status, moved, failed, tuple(contested))
 
@@ -222,6 +228,7 @@ def complete_transactions(
     """Link the rows of a proven transaction that has no open request; how many."""
     moved, revived = _move_transactions(unit, txid, evidence, proof_id, now)
     take_inputs(unit, raw_tx, revived, now)
+    spend_everywhere(unit, txid, raw_tx, now)
     return moved
 
 
@@ -282,14 +289,7 @@ _POSITIVE = (by.BroadcastAccepted, by.NetworkKnows, by.VerifiedProof)
 
 
 def _change(
-    unit: Unit,
-    row: Row,
-    status: RequestStatus,
-    evidence: by.Evidence,
-    now: datetime,
-    *,
-    proof_id: int | None = None,
-    notify: str | None = None,
+    unit: Unit, row: Row, status: RequestStatus, evidence: by.Evidence, now: datetime, *, proof_id: int | None = None
 ) -> None:
     note: dict[str, Any] = dict(evidence.note())
     if status.value != row.status:
@@ -302,7 +302,6 @@ def _change(
         proof=proof_id,
         tries=row.attempts + 1 if isinstance(evidence, _COUNTED) else _attempts(row, status),
         notes=with_note(row.history, note, now),
-        told=row.notify if notify is None else notify,
         sent=bool(row.wasBroadcast) or isinstance(evidence, _POSITIVE),
         again=row.rebroadcastAttempts + isinstance(evidence, by.ProofOverdue),
         now=now,

@@ -80,6 +80,16 @@ _OWN = Prepared(
         _O.userId == bindparam("user"), _O.txid == bindparam("source"), _O.vout == bindparam("position")
     )
 )
+_STILL_FREE = Prepared(
+    select(_O.outputId, _T.transactionId)
+    .outerjoin(transactions, (_T.userId == _O.userId) & (_T.txid == bindparam("spender")))
+    .where(_O.txid == bindparam("source"), _O.vout == bindparam("position"), _O.spendable.is_(True))
+)
+_SPEND = Prepared(
+    update(outputs)
+    .where(_O.outputId == bindparam("id"))
+    .values(spendable=False, spentBy=bindparam("by"), updated_at=bindparam("now"))
+)
 
 
 def children_of(unit: Unit, txid: str) -> list[str]:
@@ -123,3 +133,10 @@ def take_inputs(unit: Unit, raw_tx: bytes, spenders: Sequence[tuple[int, int]], 
             if unit.run(_TAKE, spender=spender, now=now, **place) == 0 and unit.first(_OWN, **place) is not None:
                 contested.append(str(each.outpoint))
     return contested
+
+
+def spend_everywhere(unit: Unit, txid: str, raw_tx: bytes, now: datetime) -> None:
+    """The network has ``txid``: what it spends may fund nothing more, whichever user here holds it (R30)."""
+    for each in Transaction.from_bytes(raw_tx).inputs:
+        for row in unit.rows(_STILL_FREE, spender=txid, source=each.outpoint.txid, position=each.outpoint.vout):
+            unit.run(_SPEND, id=row.outputId, by=row.transactionId, now=now)
