@@ -94,7 +94,7 @@ class WalletRig:
         """Mined change of the wallet's own; the txid."""
         self.funded += 1
         outputs = [
-            TransactionOutput(amount, Script(self.coins.key("cHJlZml4", f"c3VmZml4{vout}").locking_script))
+            TransactionOutput(amount, self.coins.key("cHJlZml4", f"c3VmZml4{vout}").locking_script)
             for vout, amount in enumerate(amounts)
         ]
         source = TransactionInput(OutPoint(os.urandom(32).hex(), 0), Script(b"\x51"))

@@ -6,12 +6,12 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from sdk.wallet.keys.hashes import hash160
+from sdk.wallet.script.templates import brc29, p2pkh
 
 if TYPE_CHECKING:
+    from sdk.core.script import Script
     from sdk.wallet.keys import KeyDeriver, PrivateKey
 
-BRC29_PROTOCOL = (2, "3241645161d8")
 MAX_REMEMBERED = 4096
 
 
@@ -19,8 +19,7 @@ class CoinKey(NamedTuple):
     """What locks a coin and what unlocks it."""
 
     private_key: PrivateKey
-    public_key: bytes
-    locking_script: bytes
+    locking_script: Script
 
 
 class OwnCoins:
@@ -48,9 +47,8 @@ class OwnCoins:
             if found is not None:
                 self._known.move_to_end(name)
                 return found
-        private_key = self._deriver.derive_private_key(BRC29_PROTOCOL, f"{prefix} {suffix}", name[2])
-        public_key = private_key.public_key.to_bytes()
-        key = CoinKey(private_key, public_key, p2pkh(hash160(public_key)))
+        private_key = brc29.unlocking_key(self._deriver, name[2], prefix, suffix)
+        key = CoinKey(private_key, p2pkh.lock_to_key(private_key.public_key))
         with self._lock:
             self._known[name] = key
             if len(self._known) > MAX_REMEMBERED:
@@ -60,7 +58,3 @@ class OwnCoins:
     def forget(self) -> None:
         with self._lock:
             self._known.clear()
-
-
-def p2pkh(public_key_hash: bytes) -> bytes:
-    return b"\x76\xa9\x14" + public_key_hash + b"\x88\xac"

@@ -11,7 +11,9 @@ from sdk.core.script import Script
 from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
 from sdk.wallet.actions.checks import check_answer, is_change
 from sdk.wallet.actions.errors import StorageAnswerError
-from sdk.wallet.script.sighash import DEFAULT, SignatureHasher
+from sdk.wallet.script import SignatureHasher
+from sdk.wallet.script.templates import p2pkh
+from sdk.wallet.script.templates.signing import Coin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from sdk.wallet.actions.checks import Bounds, CheckedAnswer
     from sdk.wallet.actions.coins import CoinKey, OwnCoins
 
-_SIGHASH_BYTE = bytes((DEFAULT,))
 _FILLER = Script(bytes.fromhex("006a0142"))
 """OP_FALSE OP_RETURN 42: the output of a transaction that would have none (spec/wallet-stack.md §3.1)."""
 
@@ -102,9 +103,7 @@ def _unlock(hasher: SignatureHasher, vin: int, key: CoinKey, spent: TransactionI
     source = spent.source_output
     if source is None:
         raise StorageAnswerError(f"inputs[{vin}]", "has no source output")
-    digest = hasher.digest(vin, key.locking_script, source.satoshis)
-    signature = key.private_key.sign(digest) + _SIGHASH_BYTE
-    return Script(bytes((len(signature),)) + signature + bytes((len(key.public_key),)) + key.public_key)
+    return p2pkh.unlock(key.private_key, Coin(hasher, vin, source.satoshis, key.locking_script))
 
 
 def _check_spends(draft: Draft, spends: Mapping[int, SignActionSpend]) -> None:
@@ -138,7 +137,7 @@ def _own_key(given: StorageCreateActionInput, coins: OwnCoins) -> CoinKey:
         key = coins.key(given.derivation_prefix or "", given.derivation_suffix or "", given.sender_identity_key)
     except InvalidParameter as error:
         raise StorageAnswerError(where, f"has a derivation that cannot be one ({error})") from None
-    if key.locking_script.hex() != given.source_locking_script:
+    if key.locking_script.to_hex() != given.source_locking_script:
         raise StorageAnswerError(f"{where}.sourceLockingScript", "is not locked by a key of this wallet")
     return key
 
@@ -162,15 +161,15 @@ def _draft_outputs(checked: CheckedAnswer, prefix: str, coins: OwnCoins) -> list
     for each in checked.outputs:
         if is_change(each):
             script = _change_script(each.vout, prefix, each.derivation_suffix or "", coins)
-            if each.locking_script not in ("", script.hex()):
+            if each.locking_script not in ("", script.to_hex()):
                 raise StorageAnswerError(f"outputs[{each.vout}].lockingScript", "is change to a foreign key")
         else:
-            script = bytes.fromhex(each.locking_script)
-        outputs.append(TransactionOutput(each.satoshis, Script(script)))
+            script = Script.from_hex(each.locking_script)
+        outputs.append(TransactionOutput(each.satoshis, script))
     return outputs or [TransactionOutput(0, _FILLER)]
 
 
-def _change_script(vout: int, prefix: str, suffix: str, coins: OwnCoins) -> bytes:
+def _change_script(vout: int, prefix: str, suffix: str, coins: OwnCoins) -> Script:
     try:
         return coins.key(prefix, suffix).locking_script
     except InvalidParameter as error:

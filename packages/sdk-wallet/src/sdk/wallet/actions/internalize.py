@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sdk.core.ports import ChainTracker
+    from sdk.core.script import Script
     from sdk.core.transaction import Transaction
     from sdk.core.wallet import InternalizeActionArgs, InternalizeOutput, PaymentRemittance
     from sdk.wallet.actions.coins import OwnCoins
@@ -62,14 +63,14 @@ def _check_output(coins: OwnCoins, subject: Transaction, given: InternalizeOutpu
     if given.output_index >= count:
         raise InvalidParameter(f"{path}.outputIndex", f"below {count}, the number of outputs of {subject.txid()}")
     if given.payment_remittance is not None:
-        script = subject.outputs[given.output_index].locking_script.to_bytes()
+        script = subject.outputs[given.output_index].locking_script
         if script != _expected_script(coins, given.payment_remittance, path):
             raise InvalidParameter(
                 f"{path}.paymentRemittance", f"the derivation that locks output {given.output_index}"
             )
 
 
-def _expected_script(coins: OwnCoins, remittance: PaymentRemittance, path: str) -> bytes:
+def _expected_script(coins: OwnCoins, remittance: PaymentRemittance, path: str) -> Script:
     prefix, suffix = remittance.derivation_prefix, remittance.derivation_suffix
     try:
         return coins.key(prefix, suffix, remittance.sender_identity_key).locking_script
