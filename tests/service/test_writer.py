@@ -19,8 +19,6 @@ from sdk.service.errors import ConstraintViolated
 from service import things
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sdk.service.database import Unit
 
 
@@ -49,7 +47,7 @@ async def batched(database: Database, *calls: Any) -> list[Any]:
 
 
 @pytest.fixture
-def commits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the units around each COMMIT."""
     reached: list[str] = []
     monkeypatch.setattr(failpoints, "active", True)

@@ -111,6 +111,18 @@ _POSTGRESQL = {
     "22": (InvalidValue, "a value does not fit its column: {detail}"),
 }
 
+_POSTGRESQL_REFUSALS = (  # a connection that is refused has no SQLSTATE in psycopg
+    (
+        re.compile(r"password authentication failed|no password supplied|role .* does not exist|no pg_hba.conf"),
+        "refuses this user; check user and password",
+    ),
+    (re.compile(r"database .* does not exist"), "does not exist on that server; create it"),
+    (
+        re.compile(r"too many clients|remaining connection slots"),
+        "accepts no more connections; raise max_connections or use fewer workers",
+    ),
+)
+
 _POSTGRESQL_CONSTRAINTS = {
     "23505": "unique",
     "23503": "foreign key",
@@ -136,6 +148,9 @@ def translate_postgresql(error: BaseException, where: str) -> StorageError | Non
         if state.startswith(prefix):
             return kind(text.format(where=where, detail=detail))
     if not state and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+        for pattern, remedy in _POSTGRESQL_REFUSALS:
+            if pattern.search(detail):
+                return StorageUnavailable(f"{where} {remedy}")
         return StorageUnavailable(
             f"{where} cannot be reached ({detail}); check that it runs and that the address is right"
         )
