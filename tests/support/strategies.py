@@ -26,7 +26,8 @@ scripts = st.one_of(
 outpoints = st.builds(OutPoint, txids, u32)
 outputs = st.builds(TransactionOutput, st.integers(0, MAX_SATOSHIS), scripts)
 inputs = st.builds(TransactionInput, outpoints, scripts, u32)
-inputs_with_sources = st.builds(TransactionInput, outpoints, scripts, u32, outputs)
+vouts = st.one_of(st.integers(0, 5), u32)
+inputs_with_sources = st.builds(TransactionInput, st.builds(OutPoint, txids, vouts), scripts, u32, outputs)
 transactions = st.builds(Transaction, i32, st.lists(inputs, max_size=4), st.lists(outputs, max_size=4), u32)
 extended_transactions = st.builds(
     Transaction, i32, st.lists(inputs_with_sources, min_size=1, max_size=4), st.lists(outputs, max_size=4), u32

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sdk.core.errors import ParseError
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from sdk.core.beef_codec import BeefEntry
     from sdk.core.merkle_path import MerklePath
-    from sdk.core.transaction import Transaction
+
+Sources: TypeAlias = list[tuple[bytes, int]]
+"""Hash and output number of what each input spends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,16 @@ def examine(
     if not allow_txid_only:
         reasons += (f"transaction {_hex(digest)} is here by its txid alone" for digest in txid_only)
     proven = {digest for digest, entry in entries.items() if entry.transaction is None or entry.path_index is not None}
-    for digest, entry in entries.items():
-        if entry.transaction is not None:
-            reasons += _own_faults(entry.transaction, digest in proven)
-    missing, unproven = _follow(entries, proven)
+    sources = {
+        digest: entry.transaction.sources()
+        for digest, entry in entries.items()
+        if entry.transaction is not None and digest not in proven
+    }
+    missing, unproven = _follow(entries, sources, proven)
     for source, spender in missing.items():
         reasons.append(f"transaction {_hex(source)}, spent by {_hex(spender)}, is missing")
-    reasons += _dangling(entries)
+    reasons += _own_faults(entries, sources)
+    reasons += _dangling(entries, sources)
     return BeefValidity(
         tuple(reasons),
         tuple(map(_hex, missing)),
@@ -74,47 +79,51 @@ def _path_faults(paths: Sequence[MerklePath]) -> Iterator[str]:
             yield f"BUMP {index} names a second merkle root for height {path.block_height}"
 
 
-def _own_faults(transaction: Transaction, proven: bool) -> Iterator[str]:
-    if proven and transaction.size() == 64:
-        yield f"transaction {transaction.txid()} has 64 bytes, as an inner node of a merkle tree: it proves nothing"
-    if not proven and not transaction.source_hashes():
-        yield f"transaction {transaction.txid()} has no input and no proof"
+def _own_faults(entries: Mapping[bytes, BeefEntry], sources: Mapping[bytes, Sources]) -> Iterator[str]:
+    for digest, entry in entries.items():
+        if digest in sources:
+            if not sources[digest]:
+                yield f"transaction {_hex(digest)} has no input and no proof"
+        elif entry.transaction is not None and entry.transaction.size() == 64:
+            yield f"transaction {_hex(digest)} has 64 bytes, as an inner node of a merkle tree: it proves nothing"
 
 
-def _follow(entries: Mapping[bytes, BeefEntry], proven: set[bytes]) -> tuple[dict[bytes, bytes], list[bytes]]:
+def _follow(
+    entries: Mapping[bytes, BeefEntry], sources: Mapping[bytes, Sources], proven: set[bytes]
+) -> tuple[dict[bytes, bytes], list[bytes]]:
     """Sources that are missing (with one that spends each), and transactions that do not lead to proven ones."""
     missing: dict[bytes, bytes] = {}
     spenders: dict[bytes, list[bytes]] = {}
-    open_sources: dict[bytes, int] = {}
-    for digest, entry in entries.items():
-        if digest in proven or entry.transaction is None:
-            continue
-        sources = set(entry.transaction.source_hashes())
-        open_sources[digest] = len(sources) or 1
-        for source in sources:
-            spenders.setdefault(source, []).append(digest)
-            if source not in entries:
-                missing.setdefault(source, digest)
+    still_open: dict[bytes, int] = {}
+    for digest, spent in sources.items():
+        parents = {parent for parent, _ in spent}
+        still_open[digest] = len(parents) or 1
+        for parent in parents:
+            spenders.setdefault(parent, []).append(digest)
+            if parent not in entries:
+                missing.setdefault(parent, digest)
     ready = list(proven)
     while ready:
         for digest in spenders.get(ready.pop(), ()):
-            open_sources[digest] -= 1
-            if not open_sources[digest]:
+            still_open[digest] -= 1
+            if not still_open[digest]:
                 ready.append(digest)
-    return missing, [digest for digest, left in open_sources.items() if left]
+    return missing, [digest for digest, left in still_open.items() if left]
 
 
-def _dangling(entries: Mapping[bytes, BeefEntry]) -> Iterator[str]:
+def _dangling(entries: Mapping[bytes, BeefEntry], sources: Mapping[bytes, Sources]) -> Iterator[str]:
     """Inputs of unproven transactions that name an output their source does not have."""
-    for entry in entries.values():
-        if entry.transaction is None or entry.path_index is not None:
-            continue
-        for index, (digest, vout) in enumerate(entry.transaction.sources()):
-            source = entries.get(digest)
-            if source is not None and source.transaction is not None and vout >= source.transaction.output_count():
+    counts: dict[bytes, int] = {}
+    for digest, spent in sources.items():
+        for index, (parent, vout) in enumerate(spent):
+            entry = entries.get(parent)
+            if entry is None or entry.transaction is None:
+                continue
+            if parent not in counts:
+                counts[parent] = entry.transaction.output_count()
+            if vout >= counts[parent]:
                 yield (
-                    f"input {index} of {_hex(entry.hash)} spends output {vout} of {_hex(digest)}, "
-                    f"which has {source.transaction.output_count()}"
+                    f"input {index} of {_hex(digest)} spends output {vout} of {_hex(parent)}, which has {counts[parent]}"
                 )
 
 

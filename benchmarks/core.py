@@ -1,0 +1,211 @@
+"""Protocol types: parsing, serialising, merkle roots; beside bsv-sdk, @bsv/sdk and bare loops over hashlib."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import tracemalloc
+from contextlib import ExitStack
+from hashlib import sha256
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+from sdk.core import Beef, BlockHeader, MerklePath, OutPoint, Script, Transaction, TransactionInput, TransactionOutput
+from sdk.core.chain import MAIN
+from sdk.core.merkle_tree import PathLeaf
+from support.peers import Peer, PeerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECONDS = 1.0
+
+
+def run(report: Callable[..., None]) -> None:
+    with ExitStack() as stack:
+        peers = Peers(stack)
+        transactions(report, peers)
+        beefs(report, peers)
+        paths(report, peers)
+        headers(report)
+    memory(report)
+    imports(report)
+
+
+class Peers:
+    """The peers that are installed; rates are measured by them, in their own process."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._peers: dict[str, Peer] = {}
+        for name, start in (("bsv-sdk", Peer.python), ("@bsv/sdk", Peer.node)):
+            try:
+                self._peers[name] = stack.enter_context(start("core"))
+            except BaseException as missing:  # a skip of pytest is one
+                if isinstance(missing, KeyboardInterrupt):
+                    raise
+                print(f"  without {name}: {missing}")
+
+    def rates(self, work: str, data: bytes, **more: str) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name, peer in self._peers.items():
+            try:
+                found[name] = peer.call("rate", work=work, hex=data.hex(), seconds=SECONDS, **more)
+            except PeerError as refused:
+                print(f"  {name} cannot do {work}: {refused}")
+        return found
+
+
+def rate(action: Callable[[], object]) -> float:
+    """Times a second, the best of three runs."""
+    count = 1
+    while (spent := timed(action, count)) < SECONDS / 10:
+        count = max(count * 2, int(count * SECONDS / 4 / max(spent, 1e-9)))
+    count = max(1, int(count * SECONDS / 3 / spent))
+    return count / min(timed(action, count) for _ in range(3))
+
+
+def timed(action: Callable[[], object], count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        action()
+    return time.perf_counter() - start
+
+
+def payment(inputs: int, outputs: int, salt: int = 0) -> Transaction:
+    """A transaction of P2PKH size; nothing in it repeats."""
+
+    def noise(size: int, *names: object) -> bytes:
+        block = sha256(repr((salt, *names)).encode()).digest()
+        return (block * (size // 32 + 1))[:size]
+
+    return Transaction(
+        1,
+        [TransactionInput(OutPoint(noise(32, "in", i).hex(), i), Script(noise(107, "un", i))) for i in range(inputs)],
+        [TransactionOutput(1000 + i, Script(noise(25, "out", i))) for i in range(outputs)],
+    )
+
+
+def transactions(report: Callable[..., None], peers: Peers) -> None:
+    for size, limit in ((2, 95_000), (100, 3_750)):
+        data = payment(size, size).to_bytes()
+        ours = rate(lambda data=data: Transaction.from_bytes(data).to_bytes())  # type: ignore[misc]
+        theirs = peers.rates("transaction", data)
+        report(f"parse and serialise a {size}-in/{size}-out transaction", ours, "1/s", theirs, limit)
+        whole = rate(lambda data=data: rebuilt(Transaction.from_bytes(data)))  # type: ignore[misc]
+        report(f"the same, every part taken out and built anew ({size}/{size})", whole, "1/s", theirs)
+
+
+def rebuilt(transaction: Transaction) -> bytes:
+    parts = transaction.version, transaction.inputs, transaction.outputs, transaction.lock_time
+    return Transaction(*parts).to_bytes()
+
+
+def chain_beef(length: int) -> Beef:
+    """A chain of payments; the first is proven by a path of depth 20."""
+    first = payment(1, 2)
+    beef = Beef()
+    beef.merge_path(deep_path(first.txid()))
+    beef.merge_transaction(first)
+    last = first
+    for salt in range(1, length):
+        template = payment(1, 2, salt)
+        spent = TransactionInput(OutPoint(last.txid(), 0), template.inputs[0].unlocking_script)
+        last = Transaction(1, [spent], template.outputs)
+        beef.merge_transaction(last)
+    return beef
+
+
+def deep_path(txid: str, depth: int = 20, index: int = 777_777) -> MerklePath:
+    levels = [[PathLeaf((index >> level) ^ 1, sha256(bytes((level,))).hexdigest())] for level in range(depth)]
+    levels[0] = sorted((*levels[0], PathLeaf(index, txid, True)))
+    return MerklePath(850_000, levels)
+
+
+def beefs(report: Callable[..., None], peers: Peers) -> None:
+    for length, limit in ((10, 2_880), (500, 112)):
+        data = chain_beef(length).to_bytes()
+        ours = rate(lambda data=data: Beef.from_bytes(data).roots())  # type: ignore[misc]
+        theirs = peers.rates("beef", data)
+        report(f"parse a {length}-transaction BEEF and compute its roots", ours, "1/s", theirs, limit)
+        checked = rate(lambda data=data: checked_roots(data))  # type: ignore[misc]
+        report(f"the same with the structure judged ({length})", checked, "1/s", theirs, limit)
+
+
+def checked_roots(data: bytes) -> dict[int, str]:
+    beef = Beef.from_bytes(data)
+    if not beef.validity():
+        raise AssertionError("the benchmark's own BEEF is not valid")
+    return beef.roots()
+
+
+def paths(report: Callable[..., None], peers: Peers) -> None:
+    txid = payment(1, 1).txid()
+    path = deep_path(txid)
+    data = path.to_bytes()
+    report(
+        "parse a BUMP of depth 20",
+        rate(lambda: MerklePath.from_bytes(data)),
+        "1/s",
+        peers.rates("path parse", data, txid=txid),
+        23_700,
+    )
+    bare = rate(lambda: bare_loop(path))
+    fresh = cycle([MerklePath.from_bytes(data) for _ in range(20_000)])
+
+    def root() -> str:
+        each = next(fresh)
+        each._root = None  # it would be remembered
+        return each.compute_root(txid)
+
+    theirs = {**peers.rates("path root", data, txid=txid), "bare hashlib loop": bare}
+    report("root of a BUMP of depth 20", rate(root), "1/s", theirs, 0.8 * bare)
+    theirs = peers.rates("path serialise", data, txid=txid)
+    report("serialise a BUMP of depth 20", rate(path.to_bytes), "1/s", theirs, 24_000)
+    levels = path.path
+    report("build and serialise it from its nodes", rate(lambda: MerklePath(850_000, levels).to_bytes()), "1/s", theirs)
+
+
+def bare_loop(path: MerklePath) -> bytes:
+    node = b"\x11" * 32
+    for sibling in (node, *(path._siblings or ())):
+        node = sha256(sha256(node + (sibling or node)).digest()).digest()
+    return node
+
+
+def headers(report: Callable[..., None]) -> None:
+    data = MAIN.genesis.to_bytes()
+    limit = MAIN.pow_limit
+    report(
+        "parse a header and check its proof of work",
+        rate(lambda: BlockHeader.from_bytes(data).meets_target(limit)),
+        "1/s",
+    )
+
+
+def memory(report: Callable[..., None]) -> None:
+    data = chain_beef(10_000).to_bytes()
+    tracemalloc.start()
+    beef = Beef.from_bytes(data)
+    beef.roots()
+    held = tracemalloc.get_traced_memory()[0] / len(data)
+    report("memory of a 10,000-transaction BEEF, times its bytes", held, "x", {}, 6)
+    for transaction in beef.transactions():
+        _ = transaction.inputs, transaction.outputs
+    held = tracemalloc.get_traced_memory()[0] / len(data)
+    tracemalloc.stop()
+    report("the same, every input and output taken out and kept", held, "x")
+
+
+def imports(report: Callable[..., None]) -> None:
+    names = "Transaction, TransactionInput, TransactionOutput, Script, OutPoint, MerklePath, Beef, BlockHeader"
+    for what, statement in (
+        ("sdk.core", "import sdk.core"),
+        ("all its protocol types", f"from sdk.core import {names}"),
+    ):
+        program = f"import pydantic, time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+        spent = min(
+            float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+            for _ in range(5)
+        )
+        report(f"import of {what}, over pydantic", spent * 1000, "ms", {}, 60)
