@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert
+from sqlalchemy import bindparam, insert, update
 
 from sdk.core.merkle_path import MerklePath
 from sdk.core.script import Script
@@ -19,7 +19,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.funding import FeeModel
 from sdk.wallet.storage.names import find_change_basket
 from sdk.wallet.storage.provider import StorageOptions, StorageProvider
-from sdk.wallet.storage.tables import metadata, outputs, proven_txs, transactions
+from sdk.wallet.storage.tables import metadata, output_baskets, outputs, proven_txs, transactions
 from sdk.wallet.storage.users import StorageIdentity
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ DATA = "006a0461626364"
 _INSERT_PROOF = Prepared(insert(proven_txs))
 _INSERT_TRANSACTION = Prepared(insert(transactions))
 _INSERT_OUTPUT = Prepared(insert(outputs))
+_WANT_CHANGE = Prepared(
+    update(output_baskets).where(output_baskets.c.name == "default").values(numberOfDesiredUTXOs=bindparam("wanted"))
+)
 
 
 class Clock:
@@ -103,11 +106,13 @@ class Rig:
             self.mined += 1
             part = amounts[start : start + per_transaction]
             transaction, path = mined_transaction(part, self.mined * 1000 + self.seed, 100 + self.mined)
-            await self.database.write(_insert_mined, auth.user_id, transaction, path, self.clock(), self.mined)
+            await self.database.write(_insert_mined, auth.user_id or 0, transaction, path, self.clock(), self.mined)
             txids.append(transaction.txid())
         return txids
 
-    async def create(self, auth: AuthId, args: Mapping[str, Any] | None = None, **more: Any) -> StorageCreateActionResult:
+    async def create(
+        self, auth: AuthId, args: Mapping[str, Any] | None = None, **more: Any
+    ) -> StorageCreateActionResult:
         wanted = {"description": "a test action", **(args or {}), **more}
         if "outputs" not in wanted and "inputs" not in wanted:
             wanted["outputs"] = [pay(1_000)]
@@ -123,6 +128,10 @@ class Rig:
         """Create and process, delayed; the transaction."""
         created = await self.create(auth, args, **more)
         return (await self.process(auth, created))[0]
+
+    async def want_change(self, count: int) -> None:
+        """How many change outputs every default basket would like to hold."""
+        await self.database.write(lambda unit: unit.run(_WANT_CHANGE, wanted=count))
 
     async def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """All rows of all tables."""
@@ -159,7 +168,9 @@ def sign(created: StorageCreateActionResult, unlocking: Mapping[int, bytes] | No
     )
 
 
-def process_args(created: StorageCreateActionResult, transaction: Transaction, **flags: Any) -> StorageProcessActionArgs:
+def process_args(
+    created: StorageCreateActionResult, transaction: Transaction, **flags: Any
+) -> StorageProcessActionArgs:
     members = {
         "is_new_tx": True,
         "is_send_with": False,

@@ -120,11 +120,11 @@ class Processed:
 
 def process_action(unit: Unit, request: ProcessRequest) -> Processed:
     """Raises ``InvalidParameter`` or ``InvalidOperation``; a repeated call after a lost answer changes nothing."""
-    own = () if request.transaction is None else (_record(unit, request, request.transaction),)
-    wanted = tuple(dict.fromkeys((*own, *request.send_with)))
+    statuses = {} if request.transaction is None else _record(unit, request, request.transaction)
     if request.is_no_send and not request.send_with:
         return Processed((), ())
-    statuses = _statuses(unit, request.user_id, wanted)
+    statuses |= _statuses(unit, request.user_id, [txid for txid in request.send_with if txid not in statuses])
+    wanted = tuple(statuses)
     for position, txid in enumerate(request.send_with):
         if txid not in statuses:
             raise InvalidParameter(f"sendWith[{position}]", "the txid of a signed action of this wallet")
@@ -142,7 +142,9 @@ def _can_send(status: RequestStatus) -> bool:
 
 def _statuses(unit: Unit, user_id: int, txids: Sequence[str]) -> dict[str, RequestStatus]:
     """Of this user's transactions only (R65). A proven one needs no request any more."""
-    found = {}
+    found: dict[str, RequestStatus] = {}
+    if not txids:
+        return found
     for row in unit.rows(_OWNED, user=user_id, txids=list(txids)):
         if row.status == TransactionStatus.COMPLETED.value:
             found[row.txid] = RequestStatus.COMPLETED
@@ -151,13 +153,14 @@ def _statuses(unit: Unit, user_id: int, txids: Sequence[str]) -> dict[str, Reque
     return found
 
 
-def _record(unit: Unit, request: ProcessRequest, transaction: Transaction) -> str:
+def _record(unit: Unit, request: ProcessRequest, transaction: Transaction) -> dict[str, RequestStatus]:
+    """The txid and the status of its request, which this opens unless an earlier call did."""
     row = unit.first(_FIND, user=request.user_id, wanted=request.reference)
     if row is None or not row.isOutgoing:
         raise InvalidParameter("reference", "the reference of an action of this wallet that is to be signed")
     txid = transaction.txid()
     if row.txid == txid:
-        return txid
+        return _statuses(unit, request.user_id, [txid])
     status = TransactionStatus.parse(row.status)
     if status is not TransactionStatus.UNSIGNED:
         raise InvalidOperation(f"action {request.reference} is {row.status}; only an unsigned one can be processed")
@@ -167,8 +170,7 @@ def _record(unit: Unit, request: ProcessRequest, transaction: Transaction) -> st
     named = unit.rows(_NAMED, transaction=row.transactionId)
     reserved = unit.rows(_RESERVED, transaction=row.transactionId, user=request.user_id)
     _check_inputs(named, reserved, transaction)
-    _store(unit, request, row, stored, transaction)
-    return txid
+    return {txid: _store(unit, request, row, stored, transaction)}
 
 
 def _check_frame(row: Row, transaction: Transaction) -> None:
@@ -218,14 +220,16 @@ def _not_as_asked(wanted: str) -> InvalidParameter:
     return InvalidParameter("rawTx", f"the transaction createAction described, with {wanted}")
 
 
-def _store(unit: Unit, request: ProcessRequest, row: Row, stored: Sequence[Row], transaction: Transaction) -> None:
+def _store(
+    unit: Unit, request: ProcessRequest, row: Row, stored: Sequence[Row], transaction: Transaction
+) -> RequestStatus:
     txid, now = transaction.txid(), request.now
     evidence = signed_evidence(no_send=request.is_no_send and not request.send_with, delayed=request.is_delayed)
     target = next_transaction_status(TransactionStatus.UNSIGNED, evidence)
     if unit.run(_SIGNED, id=row.transactionId, was=row.status, hash=txid, to=target.value, now=now) != 1:
         raise StorageError(f"action {request.reference} changed while it was being processed (R4)")
     unit.run_many(_OUTPUT_SIGNED, _output_rows(request, stored, transaction, txid))
-    open_request(
+    status = open_request(
         unit,
         txid=txid,
         raw_tx=transaction.to_bytes(),
@@ -235,6 +239,7 @@ def _store(unit: Unit, request: ProcessRequest, row: Row, stored: Sequence[Row],
     )
     store_parents(unit, txid, parents_of(transaction))
     unit.run(_FORGET_PENDING, id=row.transactionId)
+    return status
 
 
 def _output_rows(
