@@ -73,10 +73,10 @@ class WhatsOnChainClient:
         self._pacer = Pacer(min_interval, sleep=sleep)
         self._dependent_wait, self._sleep = dependent_wait, sleep
 
-    @classmethod
-    def for_chain(cls, chain: str, **options: Any) -> WhatsOnChainClient:
+    @staticmethod
+    def base_url(chain: str) -> str:
         """The public service of ``main``, ``test`` or ``stn``. Raises ``KeyError`` for other chains."""
-        return cls(f"{BASE_URL}/{NETWORKS[chain]}", **options)
+        return f"{BASE_URL}/{NETWORKS[chain]}"
 
     async def close(self) -> None:
         await self._http.close()

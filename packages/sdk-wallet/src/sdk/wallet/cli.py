@@ -1,0 +1,277 @@
+"""``sdk wallet``: one wallet in a folder, and single commands on it.
+
+A command is over when it ends, so it sends at once; nothing is left for a monitor. The folder (``--home``,
+``SDK_WALLET_HOME``) holds ``root.key`` (64 hex digits, readable by its owner only), ``wallet.toml`` and the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from base64 import b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sdk.core.errors import ConfigurationError, ParseError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sdk.wallet.settings import WalletSettings
+    from sdk.wallet.wallet import Wallet
+
+KEY_FILE, SETTINGS_FILE, DATABASE_FILE = "root.key", "wallet.toml", "wallet.sqlite"
+_ANYONE = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+
+
+@click.group(name="wallet", help="Create a wallet and use it.")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="SDK_WALLET_HOME",
+    default=lambda: Path.home() / ".local" / "share" / "sdk-wallet",
+    show_default="~/.local/share/sdk-wallet",
+    help="The wallet's folder.",
+)
+@click.pass_context
+def command(context: click.Context, home: Path) -> None:
+    context.obj = home
+
+
+@command.command(name="create", help="Make a new wallet. An existing one is never overwritten.")
+@click.option("--chain", default="main", show_default=True, help="main, test, stn, regtest, teratest or mock.")
+@click.option("--arc-url", help="Broadcaster; the chain's public one if not given.")
+@click.option("--whatsonchain-url", help="With the network: https://…/v1/bsv/main.")
+@click.option("--headers-url", help="Header service to check proofs with.")
+@click.option("--fee-rate", "satoshis_per_kilobyte", help="Satoshis per 1,000 bytes.")
+@click.option("--root-key-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Use this key.")
+@click.pass_obj
+def create(home: Path, /, root_key_file: Path | None, **chosen: str | None) -> None:
+    from sdk.wallet.keys import PrivateKey
+
+    if (home / KEY_FILE).exists():
+        raise ConfigurationError(f"{home} holds a wallet already: choose another folder with --home")
+    key = PrivateKey.from_hex(root_key_file.read_text().strip()) if root_key_file else PrivateKey.generate()
+    _write_home(home, {name: value for name, value in chosen.items() if value is not None})
+    _write_secret(home / KEY_FILE, key.to_hex())
+    identity = _with_wallet(home, _identity)
+    click.echo(f"identity {identity}")
+    click.echo(f"The key is in {home / KEY_FILE}: whoever has it has the money. Keep a copy in a safe place.")
+
+
+@command.command(name="identity", help="Print the identity key, which others pay to.")
+@click.pass_obj
+def identity(home: Path) -> None:
+    click.echo(_with_wallet(home, _identity))
+
+
+@command.command(name="balance", help="Satoshis that can be spent.")
+@click.option("--basket", default="default", show_default=True)
+@click.pass_obj
+def balance(home: Path, basket: str) -> None:
+    click.echo(_with_wallet(home, lambda wallet: wallet.balance(basket)))
+
+
+@command.command(
+    name="address", help="A fresh address for a payer who knows no identity keys, with its derivation (JSON)."
+)
+@click.pass_obj
+def address(home: Path) -> None:
+    _echo(_with_wallet(home, _fresh_address))
+
+
+@command.command(name="receive", help="Take in a payment: AtomicBEEF in a file (bytes or hex), and how it was derived.")
+@click.argument("tx_file", type=click.File("rb"))
+@click.option("--prefix", required=True, help="Derivation prefix, base64.")
+@click.option("--suffix", required=True, help="Derivation suffix, base64.")
+@click.option("--sender", default=_ANYONE, help="The payer's identity key; by default nobody's, as for an address.")
+@click.option("--output", "output_index", default=0, show_default=True, help="Which output is the payment.")
+@click.pass_obj
+def receive(home: Path, tx_file: Any, prefix: str, suffix: str, sender: str, output_index: int) -> None:
+    payment = {"derivationPrefix": prefix, "derivationSuffix": suffix, "senderIdentityKey": sender}
+    args = {
+        "tx": _transaction_bytes(tx_file.read()),
+        "description": "received on the command line",
+        "outputs": [{"outputIndex": output_index, "protocol": "wallet payment", "paymentRemittance": payment}],
+    }
+    result = _with_wallet(home, lambda wallet: wallet.internalize_action(args))
+    click.echo(f"received {result.satoshis} satoshis in {result.txid}")
+
+
+@command.command(name="pay", help="Pay SATOSHIS to an identity key or an address. Prints the payment as JSON.")
+@click.argument("payee")
+@click.argument("satoshis", type=click.IntRange(1))
+@click.option("--description", default="paid on the command line", show_default=True)
+@click.pass_obj
+def pay(home: Path, payee: str, satoshis: int, description: str) -> None:
+    _echo(_with_wallet(home, lambda wallet: _pay(wallet, payee, satoshis, description)))
+
+
+@command.command(name="actions", help="What this wallet did, oldest first.")
+@click.option("--label", "labels", multiple=True, help="Only actions with this label; may be repeated.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--offset", default=0, type=click.IntRange(0))
+@click.pass_obj
+def actions(home: Path, labels: tuple[str, ...], limit: int, offset: int) -> None:
+    args = {"labels": list(labels), "limit": limit, "offset": offset}
+    result = _with_wallet(home, lambda wallet: wallet.list_actions(args))
+    for each in result.actions:
+        click.echo(f"{each.status:<12} {each.satoshis:>16} {each.txid or '-':<64} {each.description}")
+    click.echo(f"{len(result.actions)} of {result.total_actions} actions")
+
+
+@command.command(name="outputs", help="Outputs of a basket.")
+@click.option("--basket", default="default", show_default=True)
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--offset", default=0)
+@click.pass_obj
+def outputs(home: Path, basket: str, limit: int, offset: int) -> None:
+    args = {"basket": basket, "limit": limit, "offset": offset}
+    result = _with_wallet(home, lambda wallet: wallet.list_outputs(args))
+    for each in result.outputs:
+        click.echo(f"{each.satoshis:>16} {each.outpoint}")
+    click.echo(f"{len(result.outputs)} of {result.total_outputs} outputs")
+
+
+# what the commands do
+
+
+async def _identity(wallet: Wallet) -> str:
+    return wallet.identity_key
+
+
+async def _fresh_address(wallet: Wallet) -> dict[str, str]:
+    from sdk.wallet.keys import Address, PublicKey
+    from sdk.wallet.script.templates import brc29, p2pkh
+
+    prefix, suffix = _random_text(), _random_text()
+    derived = await wallet.get_public_key(
+        {
+            "protocolID": brc29.PROTOCOL,
+            "keyID": brc29.key_id(prefix, suffix),
+            "counterparty": "anyone",
+            "forSelf": True,
+        }
+    )
+    key = PublicKey.from_hex(derived.public_key)
+    network = "main" if (await wallet.get_network()).network == "mainnet" else "test"
+    return {
+        "address": str(Address(network, key.hash160())),
+        "lockingScript": p2pkh.lock_to_key(key).to_hex(),
+        "derivationPrefix": prefix,
+        "derivationSuffix": suffix,
+        "senderIdentityKey": _ANYONE,
+    }
+
+
+async def _pay(wallet: Wallet, payee: str, satoshis: int, description: str) -> dict[str, Any]:
+    script, remittance = await _lock_to(wallet, payee)
+    result = await wallet.create_action(
+        {
+            "description": description,
+            "outputs": [{"lockingScript": script, "satoshis": satoshis, "outputDescription": "payment"}],
+            "options": {"acceptDelayedBroadcast": False, "randomizeOutputs": False},
+        }
+    )
+    return {"txid": result.txid, "tx": (result.tx or b"").hex(), "outputIndex": 0, **remittance}
+
+
+async def _lock_to(wallet: Wallet, payee: str) -> tuple[str, dict[str, str]]:
+    """Locking script, and what an identity needs to find its key."""
+    from sdk.wallet.keys import PublicKey
+    from sdk.wallet.script.templates import brc29, p2pkh
+
+    if len(payee) != 66:
+        try:
+            return p2pkh.lock_to_address(payee).to_hex(), {}
+        except ParseError as error:
+            raise click.BadParameter(f"neither an identity key (66 hex digits) nor an address: {error}") from None
+    prefix, suffix = _random_text(), _random_text()
+    derived = await wallet.get_public_key(
+        {"protocolID": brc29.PROTOCOL, "keyID": brc29.key_id(prefix, suffix), "counterparty": payee}
+    )
+    remittance = {
+        "derivationPrefix": prefix,
+        "derivationSuffix": suffix,
+        "senderIdentityKey": wallet.identity_key,
+    }
+    return p2pkh.lock_to_key(PublicKey.from_hex(derived.public_key)).to_hex(), remittance
+
+
+# the folder
+
+
+def _with_wallet(home: Path, work: Callable[[Wallet], Awaitable[Any]]) -> Any:
+    from sdk.wallet.setup import open_wallet
+
+    settings = _load(home)
+
+    async def run() -> Any:
+        async with open_wallet(settings=settings, background="none") as wallet:
+            return await work(wallet)
+
+    return asyncio.run(run())
+
+
+def _load(home: Path) -> WalletSettings:
+    from sdk.wallet.settings import WalletSettings
+
+    if not (home / KEY_FILE).is_file():
+        raise ConfigurationError(f"there is no wallet in {home}: make one with `sdk wallet create`")
+    environ = {f"SDK_WALLET_{name}": value for name, value in _own_environment().items()}
+    if not {"SDK_WALLET_ROOT_KEY", "SDK_WALLET_ROOT_KEY_FILE"} & environ.keys():
+        environ["SDK_WALLET_ROOT_KEY_FILE"] = str(home / KEY_FILE)
+    environ.setdefault("SDK_WALLET_DATABASE", f"sqlite:///{home / DATABASE_FILE}")
+    return WalletSettings.load(environ=environ, file=home / SETTINGS_FILE)
+
+
+def _own_environment() -> dict[str, str]:
+    prefix = "SDK_WALLET_"
+    return {
+        name.removeprefix(prefix): value
+        for name, value in os.environ.items()
+        if name.startswith(prefix) and name != "SDK_WALLET_HOME"
+    }
+
+
+def _write_home(home: Path, chosen: dict[str, str]) -> None:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lines = ["[wallet]", *(f"{name} = {json.dumps(value)}" for name, value in chosen.items())]
+        (home / SETTINGS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to {home}: {error.strerror}") from error
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """Never over an existing file, and never readable by others, not for a moment."""
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _transaction_bytes(data: bytes) -> bytes:
+    """Bytes as they are; hex, or the JSON that ``pay`` prints, decoded."""
+    text = data.strip()
+    if text.startswith(b"{"):
+        try:
+            text = json.loads(text)["tx"].encode()
+        except (ValueError, KeyError, AttributeError):
+            raise click.BadParameter("the JSON has no member tx in hex") from None
+    try:
+        return bytes.fromhex(text.decode("ascii"))
+    except (UnicodeDecodeError, ValueError):
+        return data
+
+
+def _random_text() -> str:
+    return b64encode(os.urandom(16)).decode()
+
+
+def _echo(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2))
