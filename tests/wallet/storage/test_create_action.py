@@ -114,6 +114,15 @@ async def test_r31_change_of_a_queued_action_funds_only_delayed_ones(rig: Rig, a
     assert (await rig.create(alice)).inputs
 
 
+async def test_r32_a_mined_coin_comes_before_many_smaller_unproven_ones(everywhere: Rig) -> None:
+    alice = await everywhere.user()
+    await everywhere.mine(alice, [100_000] * 6)
+    for _ in range(4):  # each leaves eight small outputs that wait to be sent
+        await everywhere.act(alice, outputs=[pay(90_000)])
+    created = await everywhere.create(alice, outputs=[pay(500)])
+    assert [each.source_satoshis for each in created.inputs] == [100_000]
+
+
 async def test_no_send_change_is_handed_on(rig: Rig, alice: AuthId) -> None:
     await rig.mine(alice, [100_000])
     first = await rig.create(alice, options={"noSend": True}, outputs=[pay(1_000)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, bindparam, func, literal, or_, select, true, update
+from sqlalchemy import and_, bindparam, case, func, literal, or_, select, true, update
 
 from sdk.service.database import Prepared
 from sdk.wallet.errors import CoinContention
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from sdk.service.database import Row, Unit
 
 WINDOW = 16
+NEAR = 160
+"""How far, in order of size, a surer coin is looked for; a default pool (144) is seen whole."""
 PAGE = 64
 
 _O = outputs.c
 _T = transactions.c
-_MANAGED = and_(
+_FREE = (
     _O.userId == bindparam("user"),
     _O.basketId == bindparam("basket"),
     _O.spendable == true(),
@@ -32,9 +34,10 @@ _MANAGED = and_(
     _O.type == "P2PKH",
     _O.derivationPrefix.is_not(None),
     _O.derivationSuffix.is_not(None),
-    _T.status.in_(bindparam("statuses", expanding=True)),
 )
 """Only change whose key we can derive may fund; a token in the basket never does."""
+_FUNDING_STATUS = _T.status.in_(bindparam("statuses", expanding=True))
+_MANAGED = and_(*_FREE, _FUNDING_STATUS)
 
 _COIN = select(
     _O.outputId,
@@ -49,6 +52,27 @@ _COIN = select(
 ).join(transactions, _T.transactionId == _O.transactionId)
 _AT_LEAST = Prepared(
     _COIN.where(_MANAGED, _O.satoshis >= bindparam("least")).order_by(_O.satoshis, _O.outputId).limit(WINDOW)
+)
+_NEAR = (
+    select(_O.outputId.label("near"))
+    .where(*_FREE, _O.satoshis >= bindparam("least"))
+    .order_by(_O.satoshis, _O.outputId)
+    .limit(NEAR)
+    .subquery("nearby")
+)
+_SUREST = Prepared(
+    _COIN.join(_NEAR, _NEAR.c.near == _O.outputId)
+    .where(_FUNDING_STATUS)
+    .order_by(
+        case(
+            (_T.status == TransactionStatus.COMPLETED.value, 0),
+            (_T.status == TransactionStatus.UNPROVEN.value, 1),
+            else_=2,
+        ),
+        _O.satoshis,
+        _O.outputId,
+    )
+    .limit(WINDOW)
 )
 _BELOW = Prepared(
     _COIN.where(
@@ -104,7 +128,11 @@ class UnitCoins:
         self.rows: dict[int, Row] = {}
 
     def at_least(self, satoshis: int) -> list[Coin]:
-        return self._coins(self._unit.rows(_AT_LEAST, least=satoshis, **self._who))
+        """Ascending; if none of the smallest is mined, the surest of those near instead (R32)."""
+        rows = self._unit.rows(_AT_LEAST, least=satoshis, **self._who)
+        if len(rows) == WINDOW and all(row.status != TransactionStatus.COMPLETED.value for row in rows):
+            rows = self._unit.rows(_SUREST, least=satoshis, **self._who)
+        return self._coins(rows)
 
     def below(self, satoshis: int, after: Coin | None) -> list[Coin]:
         most, before = (satoshis - 1, _BEYOND) if after is None else (after.satoshis, after.output_id)
