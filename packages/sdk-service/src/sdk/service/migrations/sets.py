@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 
 from sdk.core.errors import SchemaTooNew
+from sdk.service.database.types import Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,7 @@ class MigrationSet:
             "render_as_batch": True,
             "compare_type": True,
             "compare_server_default": True,
+            "render_item": _render_item,
         }
 
     def script(self) -> ScriptDirectory:
@@ -120,3 +122,11 @@ class MigrationSet:
             environment.configure(connection=connection, **self.options())
             with environment.begin_transaction():
                 environment.run_migrations()
+
+
+def _render_item(type_: str, item: Any, context: Any) -> str | Literal[False]:
+    """Our column types, as a migration writes them."""
+    if type_ == "type" and isinstance(item, Timestamp):
+        context.imports.add("from sdk.service.database import Timestamp")
+        return "Timestamp()"
+    return False
