@@ -121,10 +121,9 @@ def _dangling(entries: Mapping[bytes, BeefEntry], sources: Mapping[bytes, Source
                 continue
             if parent not in counts:
                 counts[parent] = entry.transaction.output_count()
-            if vout >= counts[parent]:
-                yield (
-                    f"input {index} of {_hex(digest)} spends output {vout} of {_hex(parent)}, which has {counts[parent]}"
-                )
+            count = counts[parent]
+            if vout >= count:
+                yield f"input {index} of {_hex(digest)} spends output {vout} of {_hex(parent)}, which has {count}"
 
 
 def _unrelated(entries: Mapping[bytes, BeefEntry], subject: str | None) -> list[str]:

@@ -1,0 +1,27 @@
+"""Mutation fuzzing of every parser of ``sdk.core``'s protocol types, a new seed each round."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from support.core_targets import targets
+from support.fuzzing import fuzz
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SLICE = 30.0
+
+
+def run(deadline: float, say: Callable[[str], None]) -> None:
+    """Until ``deadline`` on the monotonic clock; raises ``AssertionError`` with the input a parser failed on."""
+    totals = {target.name: [0, 0] for target in targets()}
+    while time.monotonic() < deadline:
+        for target in targets():
+            seed = int.from_bytes(os.urandom(4), "little")
+            tried, parsed = fuzz(target, seed, deadline=min(deadline, time.monotonic() + SLICE))
+            totals[target.name][0] += tried
+            totals[target.name][1] += parsed
+            say(f"{target.name}: {totals[target.name][0]:,} inputs, {totals[target.name][1]:,} parsed (seed {seed})")
