@@ -186,7 +186,7 @@ class PendingAction(WalletModel):
 
 
 class WalletStorage(Protocol):
-    """Satisfied by ``sdk.wallet.storage.StorageProvider`` and by a remote client of one.
+    """Satisfied by ``sdk.wallet.storage.provider.StorageProvider`` and by a remote client of one.
 
     Raises the WERR family of ``sdk.core.errors`` for what the caller did wrong, ``StorageError`` for trouble of the
     database. An error leaves the storage as it was.
