@@ -169,7 +169,9 @@ fields = st.lists(
 @given(fields, st.sampled_from(["before", "after"]))
 def test_pushdrop_round_trips(values: list[bytes], position: pushdrop.LockPosition) -> None:
     script = pushdrop.lock(values, ALICE.public_key, position)
-    assert pushdrop.decode(script) == (ALICE.public_key, tuple(values), position)
+    token = pushdrop.decode(script)
+    assert token == (ALICE.public_key.to_bytes(), tuple(values), position)
+    assert token.locking_key == ALICE.public_key
 
 
 @pytest.mark.parametrize("position", ["before", "after"])
@@ -196,7 +198,11 @@ def test_pushdrop_encoding_is_the_references() -> None:
         "",
         "ac",
         "51ac5175",
+        "21" + "02" * 33 + "ac",
         "21" + "02" * 33 + "ac" + "51" + "6d",
+        "5175" + "21" + "02" * 33,
+        "5175" + "21" + "02" * 33 + "ac" + "51",
+        "51" + "21" + "02" * 33 + "ac",
         "21" + "02" * 33 + "ac" + "5151" + "75",
         "21" + "02" * 33 + "ac" + "51" + "7561",
         "21" + "02" * 33 + "ac" + "75",

@@ -12,21 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sdk.core import opcodes as op
-from sdk.core.errors import InvalidPublicKey, ParseError
 from sdk.core.script import Script, push, push_minimal
 from sdk.core.wallet.keys import CreateSignatureArgs, GetPublicKeyArgs
 from sdk.wallet.keys import operations
 from sdk.wallet.keys.public_key import PublicKey
 from sdk.wallet.script import sighash
 from sdk.wallet.script.errors import TemplateError
-from sdk.wallet.script.templates.fields import field_of
 from sdk.wallet.script.templates.signing import digest, sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol, TypeAlias
 
-    from sdk.core.script import ScriptChunk
     from sdk.core.wallet.keys import CreateSignatureResult, GetPublicKeyResult
     from sdk.wallet.keys import KeyDeriver, PrivateKey
     from sdk.wallet.keys.deriver import Counterparty
@@ -47,14 +44,22 @@ if TYPE_CHECKING:
 
 UNLOCKING_SIZE = 73
 _WHAT = "PushDrop script"
+_CHECKSIG = bytes((op.OP_CHECKSIG,))
+_NUMBERS = {op.OP_1NEGATE: b"\x81", **{op.OP_1 - 1 + value: bytes((value,)) for value in range(1, 17)}}
 
 
 class PushDropToken(NamedTuple):
     """What a token says. A signature, where one was included, is the last of ``fields``."""
 
-    locking_key: PublicKey
+    locking_key_bytes: bytes
+    """33 bytes; whether they are a point is seen when ``locking_key`` is asked for."""
     fields: tuple[bytes, ...]
     position: LockPosition
+
+    @property
+    def locking_key(self) -> PublicKey:
+        """Raises ``InvalidPublicKey``: then nobody can spend the token."""
+        return PublicKey(self.locking_key_bytes)
 
 
 def lock(fields: Sequence[bytes], key: PublicKey, position: LockPosition = "before") -> Script:
@@ -142,34 +147,59 @@ async def unlock_with_wallet(
 
 def decode(script: Script) -> PushDropToken:
     """The token, wherever its lock stands. Raises ``TemplateError`` with the offset for anything else."""
-    try:
-        chunks = script.chunks()
-    except ParseError as error:
-        raise TemplateError(_WHAT, error.reason, error.offset) from None
-    if len(chunks) < 4:
-        raise TemplateError(_WHAT, "it is too short to hold a key, a field and a drop")
-    if chunks[1].opcode == op.OP_CHECKSIG:
-        return PushDropToken(_key(chunks[0]), _fields(chunks[2:]), "before")
-    if chunks[-1].opcode == op.OP_CHECKSIG:
-        return PushDropToken(_key(chunks[-2]), _fields(chunks[:-2]), "after")
-    raise TemplateError(_WHAT, "CHECKSIG stands neither behind the first push nor at the end")
+    data = script.data
+    if data[:1] == b"\x21" and data[34:35] == _CHECKSIG:
+        fields, end = _read_token(data, 35)
+        if end != len(data):
+            raise TemplateError(_WHAT, "only drops may stand behind the fields", end)
+        return PushDropToken(_key(data, 1), fields, "before")
+    fields, end = _read_token(data, 0)
+    if len(data) != end + 35 or data[end] != 33 or data[-1:] != _CHECKSIG:
+        raise TemplateError(_WHAT, "<public key> CHECKSIG stands neither at the beginning nor at the end", end)
+    return PushDropToken(_key(data, end + 1), fields, "after")
 
 
-def _key(chunk: ScriptChunk) -> PublicKey:
-    try:
-        return PublicKey(chunk.data or b"")
-    except InvalidPublicKey:
-        raise TemplateError(_WHAT, "a compressed public key must stand here", chunk.offset) from None
+def _key(data: bytes, start: int) -> bytes:
+    if data[start] not in (2, 3):
+        raise TemplateError(_WHAT, "a compressed public key must stand here", start)
+    return data[start : start + 33]
 
 
-def _fields(chunks: Sequence[ScriptChunk]) -> tuple[bytes, ...]:
-    """The pushes, of which the drops behind them must leave none."""
-    count = next((i for i, chunk in enumerate(chunks) if chunk.opcode in (op.OP_DROP, op.OP_2DROP)), len(chunks))
-    dropped = 0
-    for chunk in chunks[count:]:
-        if chunk.opcode not in (op.OP_DROP, op.OP_2DROP):
-            raise TemplateError(_WHAT, "only drops may stand behind the fields", chunk.offset)
-        dropped += 2 if chunk.opcode == op.OP_2DROP else 1
-    if not count or dropped != count:
-        raise TemplateError(_WHAT, f"it pushes {count} fields and drops {dropped}")
-    return tuple(field_of(chunk, _WHAT) for chunk in chunks[:count])
+def _read_token(data: bytes, position: int) -> tuple[tuple[bytes, ...], int]:
+    """The fields that begin at ``position``, and the offset behind the drops, which must leave none."""
+    fields: list[bytes] = []
+    size = len(data)
+    while position < size:
+        opcode = data[position]
+        if opcode < op.OP_PUSHDATA1:
+            start, length = position + 1, opcode
+        elif opcode <= op.OP_PUSHDATA4:
+            start = position + 1 + (1 << (opcode - op.OP_PUSHDATA1))
+            length = int.from_bytes(data[position + 1 : start], "little")
+        elif opcode in _NUMBERS:
+            fields.append(_NUMBERS[opcode])
+            position += 1
+            continue
+        else:
+            break
+        position = start + length
+        if position > size:
+            raise TemplateError(_WHAT, "a push runs past the end", start)
+        fields.append(data[start:position])
+    return tuple(fields), _skip_drops(data, position, len(fields))
+
+
+def _skip_drops(data: bytes, position: int, fields: int) -> int:
+    left = fields
+    while left > 0 and position < len(data):
+        opcode = data[position]
+        if opcode == op.OP_2DROP:
+            left -= 2
+        elif opcode == op.OP_DROP:
+            left -= 1
+        else:
+            break
+        position += 1
+    if left or not fields:
+        raise TemplateError(_WHAT, f"it pushes {fields} fields and does not drop just as many", position)
+    return position
