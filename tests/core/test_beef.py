@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sdk.core.beef import V1, V2, Beef
 from sdk.core.errors import ParseError
 from sdk.core.merkle_path import MerklePath
-from sdk.core.merkle_tree import PathLeaf
+from sdk.core.merkle_tree import PathLeaf, prune, serialise
 from sdk.core.script import Script
 from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
 from support.codecs import assert_round_trip, assert_strict
@@ -190,6 +190,103 @@ def test_paths_of_one_block_become_one() -> None:
     assert beef.prune([two.txid()]).paths == (MerklePath.from_block(9, block, [two.txid()]),)
 
 
+def test_unmarked_leaves_stay_proven_when_paths_are_combined() -> None:
+    """Some software does not mark its transactions as of interest."""
+    one, two = root_transaction(1), root_transaction(2)
+    block = [*OTHERS, one.txid(), two.txid()]
+    marked = MerklePath.from_block(9, block, [two.txid()])
+    levels = MerklePath.from_block(9, block, [one.txid()]).path
+    unmarked = MerklePath(9, [[PathLeaf(leaf.offset, leaf.hash) for leaf in level] for level in levels])
+    for first, second in ((marked, unmarked), (unmarked, marked)):
+        beef = Beef()
+        beef.merge_transaction(one)
+        beef.merge_transaction(two)
+        beef.merge_path(first)
+        beef.merge_path(second)
+        again = Beef.from_bytes(beef.to_bytes())
+        assert len(again.paths) == 1
+        assert again.validity()
+        assert again.roots() == {9: marked.compute_root()}
+
+
+def contradiction(transaction: Transaction) -> MerklePath:
+    honest = MerklePath.from_block(100, [transaction.txid(), *OTHERS[:3]], [transaction.txid()])
+    return MerklePath(100, [[*honest.path[0], *map(PathLeaf, (2, 3), OTHERS[3:])], honest.path[1]])
+
+
+def test_a_merge_that_fails_changes_nothing() -> None:
+    one, two = root_transaction(1), root_transaction(2)
+    beef = beef_of([one], one)
+    before = beef.to_bytes()
+    paths = proof(two, 7).to_bytes() + contradiction(two).to_bytes()
+    for bad in (beef.to_bytes()[:-1], v2(b"\x02", paths, b"\x01\x01\x01", two.to_bytes())):
+        with pytest.raises(ParseError):
+            beef.merge(bad)
+        assert beef.to_bytes() == before
+
+
+def test_nodes_that_prove_nothing_do_not_spoil_the_paths_they_are_merged_with() -> None:
+    """A forger adds a node that his own path does not need, where another's path needs the real one."""
+    one, two = root_transaction(1), root_transaction(2)
+    block = [one.txid(), *OTHERS[:4], two.txid(), *OTHERS[4:]]
+    honest = MerklePath.from_block(9, block, [two.txid()])
+    levels = [list(level) for level in MerklePath.from_block(9, block, [one.txid()]).path]
+    needed = honest.path[1][0]
+    assert needed.offset == 3
+    levels[1].append(PathLeaf(needed.offset, OTHERS[0]))
+    spoiled = serialise(9, levels)
+    for order in ((honest.to_bytes(), spoiled), (spoiled, honest.to_bytes())):
+        beef = Beef()
+        for path in order:
+            beef.merge(v2(b"\x01", path, b"\x00"))
+        beef.merge_transaction(one)
+        beef.merge_transaction(two)
+        assert len(beef.paths) == 1
+        assert beef.validity()
+        assert beef.roots() == {9: honest.compute_root()}
+
+
+def test_an_inner_node_passed_off_as_a_transaction_combines_with_nothing() -> None:
+    one = root_transaction()
+    block = [one.txid(), *OTHERS[:3]]
+    honest = MerklePath.from_block(9, block, [one.txid()])
+    inner = honest.path[1][0]
+    assert inner.hash is not None
+    left = MerklePath.from_block(9, block[:2], block[:1]).compute_root()
+    short = MerklePath(9, [[PathLeaf(0, left), PathLeaf(1, inner.hash, True)]])
+    assert short.compute_root() == honest.compute_root()
+    assert (short.tree_height, honest.tree_height) == (1, 2)
+    beef = Beef()
+    beef.merge_path(honest)
+    beef.merge_path(short)
+    beef.merge_transaction(one)
+    assert len(beef.paths) == 2
+    assert Beef.from_bytes(beef.to_bytes()).validity()
+
+
+def test_thousands_of_paths_merge_in_one_pass() -> None:
+    """Many transactions of one block, each with a path of its own, and many blocks."""
+    transactions = [root_transaction(salt) for salt in range(2_000)]
+    block = [each.txid() for each in transactions]
+    started = time.perf_counter()
+    beef = Beef()
+    for height, each in enumerate(transactions):
+        beef.merge_path(MerklePath.from_block(height + 1, [*OTHERS, each.txid()], [each.txid()]))
+        beef.merge_transaction(each)
+    again = Beef()
+    again.merge(beef)
+    assert again == beef
+    whole = MerklePath.from_block(1, block, block)
+    levels = whole._all_levels()
+    same = Beef()
+    for offset, each in enumerate(transactions):
+        same.merge_path(MerklePath(1, prune(levels, {offset: each.hash()})))
+        same.merge_transaction(each)
+    assert same.paths == (whole,)
+    assert same.validity()
+    assert time.perf_counter() - started < 20
+
+
 def test_two_roots_for_one_height_never_hold() -> None:
     one, two = root_transaction(1), root_transaction(2)
     beef = beef_of([one, two], one, two)
@@ -231,8 +328,7 @@ def test_64_byte_transactions_are_no_leaves() -> None:
 
 def test_contradicting_paths_are_a_reason() -> None:
     one = root_transaction()
-    honest = MerklePath.from_block(100, [one.txid(), *OTHERS[:3]], [one.txid()])
-    forged = MerklePath(100, [[*honest.path[0], *map(PathLeaf, (2, 3), OTHERS[3:])], honest.path[1]])
+    forged = contradiction(one)
     beef = Beef.from_bytes(v2(b"\x01", forged.to_bytes(), b"\x01\x01\x00", one.to_bytes()))
     assert beef.validity().reasons == ("BUMP 0: node 1 at level 1 is not what lies below it",)
     with pytest.raises(ParseError, match="not what lies below"):

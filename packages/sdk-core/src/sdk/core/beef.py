@@ -13,6 +13,7 @@ from sdk.core.beef_codec import ATOMIC, V1, V2, BeefEntry
 from sdk.core.beef_validity import BeefValidity, examine
 from sdk.core.encodings import as_bytes, bytes_from_hex, from_display
 from sdk.core.errors import ParseError
+from sdk.core.path_pool import PathPool
 from sdk.core.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -39,14 +40,14 @@ class Beef:
     atomic_txid: str | None
     _entries: dict[bytes, BeefEntry]
     _order: Literal["sorted", "parsed", "merged"]  # of the entries: parents first, as in the bytes, as they came
-    _paths: list[MerklePath]
+    _paths: PathPool
 
     def __init__(self, version: int = V2) -> None:
         if version not in (V1, V2):
             raise ValueError(f"a BEEF has version 1 or 2, not {version}")
         self.version = version
         self.atomic_txid = None
-        self._paths = []
+        self._paths = PathPool()
         self._entries = {}
         self._order = "sorted"
 
@@ -54,7 +55,8 @@ class Beef:
     def from_bytes(cls, data: Buffer) -> Self:
         """Parse V1, V2 or Atomic, to the last byte."""
         self = cls()
-        self.version, subject, self._paths, self._entries = beef_codec.parse(as_bytes(data))
+        self.version, subject, paths, self._entries = beef_codec.parse(as_bytes(data))
+        self._paths = PathPool(paths)
         self.atomic_txid = None if subject is None else subject[::-1].hex()
         self._order = "parsed"
         return self
@@ -77,7 +79,7 @@ class Beef:
         A parsed BEEF that was not changed keeps its order. Raises ``ValueError`` for a txid-only entry in V1.
         """
         entries = self._written()
-        return beef_codec.serialise(version or self.version, self._paths, entries.values(), len(entries))
+        return beef_codec.serialise(version or self.version, self.paths, entries.values(), len(entries))
 
     def to_hex(self, version: int | None = None) -> str:
         return self.to_bytes(version).hex()
@@ -93,7 +95,7 @@ class Beef:
 
     @property
     def paths(self) -> tuple[MerklePath, ...]:
-        return tuple(self._paths)
+        return self._paths.combined(self._proven)
 
     def txids(self) -> list[str]:
         """Every txid, txid-only ones too, in the order they are written."""
@@ -121,7 +123,7 @@ class Beef:
     def path_for(self, txid: str) -> MerklePath | None:
         """The path that proves ``txid``, or ``None``."""
         entry = self._entries.get(from_display(txid, "txid"))
-        return None if entry is None or entry.path_index is None else self._paths[entry.path_index]
+        return None if entry is None or entry.path_index is None else self.paths[entry.path_index]
 
     def ancestors(self, txid: str) -> list[str]:
         """What ``txid`` needs to be proven, parents first, without itself; ends at proven and txid-only ones."""
@@ -136,7 +138,7 @@ class Beef:
         height.
         """
         roots: dict[int, str] = {}
-        for path in self._paths:
+        for path in self.paths:
             root = path.compute_root()
             if roots.setdefault(path.block_height, root) != root:
                 raise ParseError("BEEF", f"its paths name two merkle roots for height {path.block_height}")
@@ -144,7 +146,7 @@ class Beef:
 
     def validity(self, *, allow_txid_only: bool = False) -> BeefValidity:
         """Whether everything here is proven or leads to what is, and if not, why. Roots and scripts are not judged."""
-        return examine(self._paths, self._entries, self.atomic_txid, allow_txid_only)
+        return examine(self.paths, self._entries, self.atomic_txid, allow_txid_only)
 
     def __contains__(self, txid: str) -> bool:
         return from_display(txid, "txid") in self._entries
@@ -165,10 +167,14 @@ class Beef:
     # ------------------------------------------------------------------ adding
 
     def merge(self, other: Beef | Buffer) -> None:
-        """Take in all of another BEEF. Raises ``ParseError`` before anything is changed if its bytes are not one."""
+        """Take in all of another BEEF. Raises ``ParseError``, before anything is changed, if its bytes are not one or
+        the nodes of a path contradict one another.
+        """
         if not isinstance(other, Beef):
             other = Beef.from_bytes(other)
-        places = [self.merge_path(path) for path in other._paths]
+        for path in other.paths:
+            path.compute_root()
+        places = [self.merge_path(path) for path in other.paths]
         for digest, entry in list(other._entries.items()):
             if entry.transaction is None:
                 self._merge_hash(digest)
@@ -189,9 +195,10 @@ class Beef:
 
         Transactions that it proves become proven. Raises ``ParseError`` if its nodes contradict one another.
         """
-        index = self._place(path)
-        for entry in self._entries.values():
-            if entry.path_index is None and entry.transaction is not None and path.contains_hash(entry.hash):
+        index = self._paths.add(path)
+        for digest in path.hashes():
+            entry = self._entries.get(digest)
+            if entry is not None and entry.path_index is None and entry.transaction is not None:
                 entry.path_index = index
         return index
 
@@ -212,27 +219,17 @@ class Beef:
                 known.path_index = index
             return
         if index is None:
-            index = next((i for i, path in enumerate(self._paths) if path.contains_hash(digest)), None)
+            index = self._paths.find(digest)
         self._entries[digest] = BeefEntry(digest, transaction, index)
         self._order = "merged"
-
-    def _place(self, path: MerklePath) -> int:
-        for index, mine in enumerate(self._paths):
-            if mine == path:
-                return index
-            if mine.block_height == path.block_height and mine.compute_root() == path.compute_root():
-                self._paths[index] = mine.combine(path)
-                return index
-        path.compute_root()
-        self._paths.append(path)
-        return len(self._paths) - 1
 
     # ------------------------------------------------------------------ leaving out
 
     def prune(self, txids: Iterable[str]) -> Beef:
         """A new BEEF with these transactions and what proves them, nothing else (R34).
 
-        Paths that prove others too are cut down to the transactions kept. Raises ``ParseError`` if one of ``txids`` is not here.
+        Paths that prove others too are cut down to the transactions kept. Raises ``ParseError`` if one of ``txids`` is
+        not here.
         """
         subjects = [from_display(txid, "txid") for txid in txids]
         absent = next((digest for digest in subjects if digest not in self._entries), None)
@@ -270,7 +267,7 @@ class Beef:
     def copy(self) -> Beef:
         other = Beef(self.version)
         other.atomic_txid, other._order = self.atomic_txid, self._order
-        other._paths = list(self._paths)
+        other._paths = PathPool(self.paths)
         other._entries = {d: BeefEntry(d, e.transaction, e.path_index) for d, e in self._entries.items()}
         return other
 
@@ -282,7 +279,8 @@ class Beef:
                 held.setdefault(entry.path_index, set()).add(entry.hash[::-1].hex())
         places = {index: place for place, index in enumerate(held)}
         other = Beef(self.version)
-        other._paths = [_cut(self._paths[index], txids) for index, txids in held.items()]
+        paths = self.paths
+        other._paths = PathPool(_cut(paths[index], txids) for index, txids in held.items())
         other._entries = {
             entry.hash: BeefEntry(
                 entry.hash, entry.transaction, None if entry.path_index is None else places[entry.path_index]
@@ -292,6 +290,9 @@ class Beef:
         return other
 
     # ------------------------------------------------------------------ the graph
+
+    def _proven(self) -> set[bytes]:
+        return {digest for digest, entry in self._entries.items() if entry.path_index is not None}
 
     def _transaction(self, digest: bytes) -> Transaction | None:
         entry = self._entries.get(digest)

@@ -20,7 +20,7 @@ from sdk.core.errors import ParseError
 from sdk.core.merkle_tree import MAX_HEIGHT, TXID, PathLeaf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sdk.core.encodings import Buffer
     from sdk.core.merkle_tree import Levels, Node
@@ -147,6 +147,14 @@ class MerklePath:
             for level in self._given()
         )
 
+    @property
+    def tree_height(self) -> int:
+        """Levels between the transactions and the root; 0 in a block of one transaction."""
+        if self._siblings is not None:
+            return len(self._siblings) + 1
+        given = self._bytes[read_varint(self._bytes, 0, _WHAT)[1]]
+        return 0 if len(self._offsets) == given == 1 else max(given, max(self._offsets.values()).bit_length())
+
     def txids(self) -> list[str]:
         """The transactions of interest, by position in the block."""
         return [leaf.hash for leaf in sorted(self.path[0]) if leaf.is_txid and leaf.hash is not None]
@@ -158,6 +166,10 @@ class MerklePath:
     def contains_hash(self, digest: bytes) -> bool:
         """``contains`` for a hash in wire order."""
         return digest in self._offsets
+
+    def hashes(self) -> Collection[bytes]:
+        """Every leaf in wire order, marked as of interest or not."""
+        return self._offsets.keys()
 
     def offset(self, txid: str) -> int:
         """Position of ``txid`` in the block. Raises ``ParseError`` if the path does not hold it."""
@@ -206,18 +218,28 @@ class MerklePath:
         _, tree_height, position = _read_start(self._bytes, 0)
         return read_levels(self._bytes, position, tree_height)[0]
 
-    def combine(self, other: MerklePath) -> MerklePath:
-        """One path for the transactions of both. Raises ``ParseError`` unless height and root agree."""
-        if self.block_height != other.block_height:
-            raise ParseError(_WHAT, f"heights {self.block_height} and {other.block_height} cannot be combined")
-        if self.compute_root() != other.compute_root():
-            raise ParseError(_WHAT, f"the paths at height {self.block_height} have different roots")
-        mine, theirs = self._all_levels(), other._all_levels()
-        if len(mine) != len(theirs):
-            raise ParseError(_WHAT, "the paths have different tree heights")
-        levels = [{**above, **below} for above, below in zip(mine, theirs, strict=True)]
-        wanted = {**self._wanted(), **other._wanted()}
-        return MerklePath(self.block_height, merkle_tree.prune(levels, wanted))
+    def combine(self, *others: MerklePath) -> MerklePath:
+        """One path for the transactions of all. Raises ``ParseError`` unless heights and roots agree."""
+        return self.combine_keeping((), *others)
+
+    def combine_keeping(self, digests: Collection[bytes], *others: MerklePath) -> MerklePath:
+        """``combine``, with leaves that nobody marked as of interest (wire-order hashes) kept too."""
+        for other in others:
+            if self.block_height != other.block_height:
+                raise ParseError(_WHAT, f"heights {self.block_height} and {other.block_height} cannot be combined")
+            if self.compute_root() != other.compute_root():
+                raise ParseError(_WHAT, f"the paths at height {self.block_height} have different roots")
+        levels, wanted = self._all_levels(), self._wanted(digests)
+        for other in others:
+            theirs = other._all_levels()
+            if len(levels) != len(theirs):
+                raise ParseError(_WHAT, "the paths have different tree heights")
+            for mine, more in zip(levels, theirs, strict=True):
+                mine.update(more)
+            wanted.update(other._wanted(digests))
+        combined = MerklePath(self.block_height, merkle_tree.prune(levels, wanted))
+        combined._root = self.compute_root()
+        return combined
 
     def extract(self, txids: Iterable[str]) -> MerklePath:
         """The smallest path that proves these transactions alone. Raises ``ParseError`` if one is missing or none
@@ -226,11 +248,16 @@ class MerklePath:
         return MerklePath(self.block_height, merkle_tree.prune(self._all_levels(), _offsets_of(self._offsets, txids)))
 
     def trim(self) -> MerklePath:
-        """The smallest path that proves the same transactions of interest."""
-        return self.extract(self.txids())
+        """The smallest path that proves the same transactions of interest (all leaves, where none is marked)."""
+        return MerklePath(self.block_height, merkle_tree.prune(self._all_levels(), self._wanted(())))
 
-    def _wanted(self) -> Mapping[int, bytes]:
-        return {self._offsets[digest]: digest for digest in (from_display(txid) for txid in self.txids())}
+    def _wanted(self, more: Collection[bytes]) -> dict[int, bytes]:
+        """Leaves of interest, and ``more`` of those it has, by offset."""
+        marked = {offset: digest for offset, flags, digest, _ in self._given()[0] if flags == TXID and digest}
+        if not marked:
+            return {offset: digest for digest, offset in self._offsets.items()}
+        marked.update((self._offsets[digest], digest) for digest in more if digest in self._offsets)
+        return marked
 
     def __eq__(self, other: object) -> bool:
         return self._bytes == other._bytes if isinstance(other, MerklePath) else NotImplemented

@@ -112,14 +112,23 @@ def complete(levels: Sequence[Sequence[Node]]) -> Levels:
         if full and not (last >> h) & 1:
             known.setdefault((last >> h) + 1, None)
         done.append(known)
-        above = _parents(known)
+        known = _parents(known)
         if h + 1 < len(levels):
-            for offset, _, digest, position in levels[h + 1]:
-                if above.setdefault(offset, digest) != digest:
-                    raise ParseError(_WHAT, f"node {offset} at level {h + 1} is not what lies below it", position)
-        known = above
+            _add_siblings(known, levels[h + 1], h + 1)
     done.append(known)
     return done
+
+
+def _add_siblings(computed: dict[int, bytes | None], level: Sequence[Node], h: int) -> None:
+    """Add the nodes given beside the computed ones. Those beside nothing prove nothing, and stay out."""
+    beside: dict[int, bytes | None] = {}
+    for offset, _, digest, position in level:
+        if offset in computed:
+            if computed[offset] != digest:
+                raise ParseError(_WHAT, f"node {offset} at level {h} is not what lies below it", position)
+        elif offset ^ 1 in computed:
+            beside[offset] = digest
+    computed.update(beside)
 
 
 def build(hashes: Sequence[bytes]) -> Levels:
