@@ -1,0 +1,115 @@
+"""Answers one JSON request a line, ``{"op", ...}``, with ``{"result"}`` or ``{"error"}``: bsv-wallet-toolbox at work.
+Run by the interpreter of the peers' environment.
+
+The toolbox as published signs nothing: a debug line of its signer calls ``PublicKey.to_hex``, which does not exist, and
+the error is swallowed. One line here gives it that method, so that it does the work it is compared at.
+"""
+
+import json
+import logging
+import sys
+import time
+
+from bsv.keys import PrivateKey, PublicKey
+from bsv.wallet import KeyDeriver
+from bsv_wallet_toolbox.storage.db import create_sqlite_engine
+from bsv_wallet_toolbox.storage.models import Base
+from bsv_wallet_toolbox.storage.provider import StorageProvider
+from bsv_wallet_toolbox.wallet import Wallet
+from sqlalchemy import event
+
+PublicKey.to_hex = PublicKey.hex
+logging.disable(logging.CRITICAL)
+PAYEE = "76a914" + "ab" * 20 + "88ac"
+opened = {}
+
+
+def open(path, root):
+    engine = create_sqlite_engine(path)
+
+    @event.listens_for(engine, "connect")
+    def durable(connection, _record):
+        connection.execute("PRAGMA synchronous=FULL")
+
+    Base.metadata.create_all(engine)
+    storage = StorageProvider(engine=engine, chain="main", storage_identity_key="02" + "5e" * 32)
+    storage.make_available()
+    opened["wallet"] = Wallet("main", key_deriver=KeyDeriver(PrivateKey(bytes.fromhex(root))), storage_provider=storage)
+    return True
+
+
+def internalize(args):
+    args["tx"] = list(bytes.fromhex(args["tx"]))
+    return opened["wallet"].internalize_action(args)["accepted"]
+
+
+def create():
+    return opened["wallet"].create_action(
+        {
+            "description": "a test action",
+            "outputs": [{"lockingScript": PAYEE, "satoshis": 100, "outputDescription": "a payment"}],
+        }
+    )
+
+
+def list_outputs():
+    return opened["wallet"].list_outputs(
+        {"basket": "default", "limit": 100, "include": "locking scripts", "includeTags": True, "includeLabels": True}
+    )
+
+
+def list_actions():
+    return opened["wallet"].list_actions(
+        {
+            "labels": [],
+            "limit": 10,
+            "includeLabels": True,
+            "includeInputs": True,
+            "includeInputSourceLockingScripts": True,
+            "includeInputUnlockingScripts": True,
+            "includeOutputs": True,
+            "includeOutputLockingScripts": True,
+        }
+    )
+
+
+JOBS = {"create": create, "list_outputs": list_outputs, "list_actions": list_actions}
+
+
+def rate(job, seconds):
+    JOBS[job]()
+    count, start = 0, time.perf_counter()
+    while True:
+        JOBS[job]()
+        count += 1
+        spent = time.perf_counter() - start
+        if spent >= seconds:
+            return count / spent
+
+
+def rate_internalize(receipts):
+    start = time.perf_counter()
+    for each in receipts:
+        internalize(each)
+    return len(receipts) / (time.perf_counter() - start)
+
+
+def created():
+    """What one createAction gives, to see that it is signed."""
+    result = create()
+    tx = result.get("tx")
+    return {"txid": result.get("txid"), "size": len(tx or b"")}
+
+
+OPERATIONS = {each.__name__: each for each in (open, internalize, rate, rate_internalize, created)}
+
+output = sys.stdout
+sys.stdout = sys.stderr  # the peer prints
+for line in sys.stdin:
+    request = json.loads(line)
+    try:
+        answer = {"result": OPERATIONS[request.pop("op")](**request)}
+    except Exception as error:  # noqa: BLE001 (the peer may raise anything)
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    output.write(json.dumps(answer) + "\n")
+    output.flush()
