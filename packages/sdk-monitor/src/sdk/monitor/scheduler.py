@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sdk.monitor.tasks.base import Task
     from sdk.service.database import Database
 
-MAX_BACK_OFF = timedelta(minutes=15)
+MAX_BACK_OFF = timedelta(minutes=2)
 MAX_DOUBLINGS = 8
 
 log = get_logger(__name__)

@@ -54,7 +54,10 @@ _FINISH = Prepared(
     .values(
         owner=None,
         lease_until=None,
-        next_run=case((_M.woken.is_(True), bindparam("now", type_=_M.next_run.type)), else_=bindparam("due")),
+        next_run=case(
+            (_M.woken.is_(True), bindparam("now", type_=_M.next_run.type)),
+            else_=bindparam("due", type_=_M.next_run.type),
+        ),
         woken=False,
         last_finished=bindparam("now"),
         outcome=bindparam("result"),
