@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -13,8 +14,6 @@ from sdk.core.wire import WireModel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Self
-
-M = TypeVar("M", bound="WalletModel")
 
 
 class WalletModel(WireModel):
@@ -42,6 +41,21 @@ class WalletModel(WireModel):
         return data
 
     @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """As pydantic's, without any check, for values under their Python names; several times faster than that.
+
+        For values that come from our own code, in lists of thousands.
+        """
+        self = cls.__new__(cls)
+        members = _template(cls).copy()
+        members.update(values)
+        _set(self, "__dict__", members)
+        _set(self, "__pydantic_fields_set__", set(values) if _fields_set is None else _fields_set)
+        _set(self, "__pydantic_extra__", None)
+        _set(self, "__pydantic_private__", None)
+        return self
+
+    @classmethod
     def of(cls, value: Self | Mapping[str, Any]) -> Self:
         """``value`` itself if it is one already (models are frozen), else parsed and checked."""
         if type(value) is cls:
@@ -50,6 +64,15 @@ class WalletModel(WireModel):
             return cls.model_validate(value)
         except ValidationError as error:
             raise invalid_parameter(error) from None
+
+
+_set = object.__setattr__
+
+
+@cache
+def _template(model: type[WalletModel]) -> dict[str, Any]:
+    """Every field in order, with its default; ``None`` where it has none."""
+    return {name: None if field.is_required() else field.get_default() for name, field in model.model_fields.items()}
 
 
 def invalid_parameter(error: ValidationError) -> InvalidParameter:
