@@ -41,9 +41,27 @@ def get_logger(name: str) -> Any:
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
+            _rename_reserved,
             structlog.stdlib.render_to_log_kwargs,
         ],
     )
+
+
+_RESERVED: Final = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime"}) - {"exc_info", "stack_info"}
+
+
+def _rename_reserved(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The standard library raises for a field with a name of its own, such as ``name``: it becomes ``name_``."""
+    for name in _RESERVED.intersection(event):
+        event[f"{name}_"] = event.pop(name)
+    return event
+
+
+def _drop_rendered(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What other handlers' formatters leave on the record."""
+    event.pop("message", None)
+    event.pop("asctime", None)
+    return event
 
 
 def configure_logging(
@@ -64,6 +82,7 @@ def configure_logging(
     )
     shared: list[Any] = [
         structlog.stdlib.ExtraAdder(),
+        _drop_rendered,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

@@ -92,7 +92,12 @@ async def running(
     limits = app[SERVICE].limits if SERVICE in app else Limits()
     sock = listen(host, port)
     runner = web.AppRunner(
-        app, handle_signals=False, access_log=None, shutdown_timeout=drain, keepalive_timeout=limits.keepalive_timeout
+        app,
+        handle_signals=False,
+        access_log=None,
+        shutdown_timeout=drain,
+        keepalive_timeout=limits.keepalive_timeout,
+        lingering_time=1.0,
     )
     try:
         await runner.setup()
@@ -127,11 +132,13 @@ async def _accept(runner: web.AppRunner, sock: socket.socket, limits: Limits, ss
 
 def listen(host: str, port: int) -> socket.socket:
     """A bound, listening socket. Raises ``ConfigurationError`` in one line that says what to do."""
+    if not 0 <= port <= 65535:
+        raise ConfigurationError(f"{port} is no port: use 1 to 65535, or 0 for any that is free")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (socket.gaierror, UnicodeError, OverflowError) as error:
+    except (socket.gaierror, UnicodeError) as error:
         raise ConfigurationError(f"{host}:{port} is no address to listen on: {error}") from error
     sock = socket.socket(family, kind, protocol)
     try:
@@ -142,9 +149,6 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise ConfigurationError(_cannot_listen(host, port, error)) from error
-    except OverflowError as error:
-        sock.close()
-        raise ConfigurationError(f"{port} is no port: use 0 to 65535") from error
     return sock
 
 
