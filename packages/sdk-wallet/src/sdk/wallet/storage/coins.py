@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sdk.service.database import Row, Unit
 
-WINDOW = 16
+WINDOW = 8
 NEAR = 160
 """How far, in order of size, a surer coin is looked for; a default pool (144) is seen whole."""
 PAGE = 64
@@ -50,28 +50,24 @@ _COIN = select(
     _O.derivationSuffix,
     _O.senderIdentityKey,
 ).join(transactions, _T.transactionId == _O.transactionId)
-_AT_LEAST = Prepared(
-    _COIN.where(_MANAGED, _O.satoshis >= bindparam("least")).order_by(_O.satoshis, _O.outputId).limit(WINDOW)
-)
+# Of the index alone, so that looking past the small ones is cheap.
 _NEAR = (
     select(_O.outputId.label("near"))
-    .where(*_FREE, _O.satoshis >= bindparam("least"))
+    .where(
+        _O.userId == bindparam("user"),
+        _O.basketId == bindparam("basket"),
+        _O.spendable == true(),
+        _O.satoshis >= bindparam("least"),
+    )
     .order_by(_O.satoshis, _O.outputId)
     .limit(NEAR)
     .subquery("nearby")
 )
-_SUREST = Prepared(
-    _COIN.join(_NEAR, _NEAR.c.near == _O.outputId)
-    .where(_FUNDING_STATUS)
-    .order_by(
-        case(
-            (_T.status == TransactionStatus.COMPLETED.value, 0),
-            (_T.status == TransactionStatus.UNPROVEN.value, 1),
-            else_=2,
-        ),
-        _O.satoshis,
-        _O.outputId,
-    )
+_AT_LEAST = _COIN.join(_NEAR, _NEAR.c.near == _O.outputId)
+_MINED_AT_LEAST = Prepared(_AT_LEAST.where(*_FREE, _T.status == TransactionStatus.COMPLETED.value).limit(WINDOW))
+_SUREST_AT_LEAST = Prepared(
+    _AT_LEAST.where(_MANAGED)
+    .order_by(case((_T.status == TransactionStatus.UNPROVEN.value, 1), else_=2), _O.satoshis, _O.outputId)
     .limit(WINDOW)
 )
 _BELOW = Prepared(
@@ -128,11 +124,12 @@ class UnitCoins:
         self.rows: dict[int, Row] = {}
 
     def at_least(self, satoshis: int) -> list[Coin]:
-        """Ascending; if none of the smallest is mined, the surest of those near instead (R32)."""
-        rows = self._unit.rows(_AT_LEAST, least=satoshis, **self._who)
-        if len(rows) == WINDOW and all(row.status != TransactionStatus.COMPLETED.value for row in rows):
-            rows = self._unit.rows(_SUREST, least=satoshis, **self._who)
-        return self._coins(rows)
+        """Mined ones, if there are any among the ``NEAR`` smallest; else those accepted, else those queued (R32)."""
+        who = {"user": self._who["user"], "basket": self._who["basket"]}
+        rows = self._unit.rows(_MINED_AT_LEAST, least=satoshis, **who)
+        if not rows:
+            rows = self._unit.rows(_SUREST_AT_LEAST, least=satoshis, **self._who)
+        return sorted(self._coins(rows), key=lambda coin: (coin.satoshis, coin.output_id))
 
     def below(self, satoshis: int, after: Coin | None) -> list[Coin]:
         most, before = (satoshis - 1, _BEYOND) if after is None else (after.satoshis, after.output_id)
