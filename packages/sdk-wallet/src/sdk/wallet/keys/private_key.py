@@ -118,7 +118,7 @@ class PrivateKey:
     def add(self, scalar: bytes) -> PrivateKey:
         """This key plus ``scalar`` modulo the order. Raises ``DerivationError`` if there is no such key."""
         try:
-            return PrivateKey(curve.add_scalars(self._secret, scalar))
+            return _trusted(curve.add_scalars(self._secret, scalar))
         except ValueError:
             raise DerivationError("the sum of the key and this scalar is no private key") from None
 
@@ -138,6 +138,14 @@ class PrivateKey:
 
     def __deepcopy__(self, _memo: object) -> PrivateKey:
         return self
+
+
+def _trusted(secret: bytes) -> PrivateKey:
+    """A key of 32 bytes that are known to be a scalar."""
+    key = object.__new__(PrivateKey)
+    key._secret = secret
+    key._public = None
+    return key
 
 
 ANYONE = PrivateKey.from_int(1)

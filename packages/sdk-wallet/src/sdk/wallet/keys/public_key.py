@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from binascii import unhexlify
 from typing import TYPE_CHECKING
 
 from sdk.core.errors import InvalidPublicKey
@@ -13,8 +13,6 @@ from sdk.wallet.keys.hashes import hash160
 
 if TYPE_CHECKING:
     from sdk.wallet.keys.curve import Point
-
-_HEX = re.compile(r"0[23][0-9a-fA-F]{64}", re.ASCII)
 
 
 class PublicKey:
@@ -50,9 +48,13 @@ class PublicKey:
     @classmethod
     def from_hex(cls, text: str) -> PublicKey:
         """66 hex digits. Raises ``InvalidPublicKey``."""
-        if not isinstance(text, str) or _HEX.fullmatch(text) is None:
+        try:
+            data = unhexlify(text)
+        except (TypeError, ValueError):
+            data = b""
+        if len(data) != 33 or not isinstance(text, str):
             raise InvalidPublicKey(_shown(text), "A public key is 66 hex digits that begin with 02 or 03 (compressed).")
-        return cls(bytes.fromhex(text))
+        return cls(data)
 
     @classmethod
     def from_any_encoding(cls, data: bytes) -> PublicKey:
