@@ -11,7 +11,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.lifecycle import InvalidTransition, RequestStatus, predicates
 from sdk.wallet.lifecycle import evidence as by
 from sdk.wallet.storage.request_claims import end_lease
-from sdk.wallet.storage.requests import apply_evidence, find_request, request_status
+from sdk.wallet.storage.requests import apply_evidence, find_request, lock_request, request_status
 from sdk.wallet.storage.tables import proven_tx_reqs, wallet_parents
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def settle(
     retry = isinstance(evidence, (by.NoVerdict, by.ConditionUnmet, by.LateRejection))
     held = end_lease(unit, claimed, owner=owner, next_send=now + retry_after if retry else None, propagated=propagated)
     reason = str(evidence.note().get("reason", type(evidence).__name__))
-    row = find_request(unit, claimed.txid)
+    row = lock_request(unit, claimed.txid)
     status = RequestStatus.UNKNOWN if row is None else request_status(row)
     if row is None or (not held and isinstance(evidence, _FINAL)):
         return SendOutcome(claimed.txid, result_of(status), status, f"another worker took over; {reason}", (), rivals)

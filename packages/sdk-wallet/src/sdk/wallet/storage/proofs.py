@@ -13,7 +13,7 @@ from sdk.wallet.lifecycle import RequestStatus, predicates
 from sdk.wallet.lifecycle import evidence as by
 from sdk.wallet.storage.lifecycle_tables import wallet_checkpoints, wallet_request_schedule
 from sdk.wallet.storage.request_claims import upsert
-from sdk.wallet.storage.requests import apply_evidence, complete_transactions, find_request, restore_request
+from sdk.wallet.storage.requests import apply_evidence, complete_transactions, lock_request, restore_request
 from sdk.wallet.storage.tables import proven_tx_reqs, proven_txs, transactions
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def record_proof(unit: Unit, proof: Proof, *, now: datetime) -> int:
     Returns the ``provenTxId``. A transaction that had failed comes back to life (R56).
     """
     proof_id = _store(unit, proof, now)
-    request = find_request(unit, proof.txid)
+    request = lock_request(unit, proof.txid)
     if request is None or request.status == RequestStatus.COMPLETED.value:
         complete_transactions(unit, proof.txid, proof.raw_tx, proof.evidence, proof_id, now)
     else:
@@ -185,10 +185,10 @@ def withdraw_proof(unit: Unit, txid: str, evidence: by.HeaderDeactivated, *, now
     proof = find_proof(unit, txid)
     if proof is None or proof.blockHash != evidence.block_hash:
         return False
-    request = find_request(unit, txid)
+    request = lock_request(unit, txid)
     if request is None:
         restore_request(unit, txid=txid, raw_tx=proof.rawTx, proof_id=proof.provenTxId, now=now)
-        request = find_request(unit, txid)
+        request = lock_request(unit, txid)
     apply_evidence(unit, txid, evidence, now=now)
     unit.run(_UNLINK, id=proof.provenTxId)
     unit.run(_DELETE, id=proof.provenTxId)

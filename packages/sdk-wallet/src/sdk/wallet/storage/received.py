@@ -24,7 +24,7 @@ from sdk.wallet.storage.names import (
     ensure_baskets,
 )
 from sdk.wallet.storage.proofs import find_stored_proof, record_proof
-from sdk.wallet.storage.requests import find_request, open_request, request_status
+from sdk.wallet.storage.requests import lock_request, open_request, request_status
 from sdk.wallet.storage.spends import take_inputs
 from sdk.wallet.storage.tables import mine, outputs, transactions
 
@@ -134,7 +134,7 @@ def _refuse_failed(unit: Unit, received: Received, found: Row | None) -> None:
     txid = received.transaction.txid()
     if find_stored_proof(unit, txid) is not None:
         return
-    request = find_request(unit, txid)
+    request = lock_request(unit, txid)
     if request is not None and not _is_alive(request_status(request)):
         raise InvalidOperation(f"transaction {txid} was refused before ({request.status}): send it with its proof")
     if found is not None and not predicates.may_internalize_into(TransactionStatus.parse(found.status)):
@@ -158,7 +158,7 @@ _ROW_STATUS = {
 
 def _begin(unit: Unit, received: Received) -> int:
     txid, now, transaction = received.transaction.txid(), received.now, received.transaction
-    request = find_request(unit, txid)
+    request = lock_request(unit, txid)
     status = TransactionStatus.UNPROCESSED if request is None else _ROW_STATUS[request_status(request)]
     return unit.insert(
         _INSERT,

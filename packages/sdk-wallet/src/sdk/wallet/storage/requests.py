@@ -40,23 +40,20 @@ log = get_logger(__name__)
 _R = proven_tx_reqs.c
 _T = transactions.c
 
-_FIND = Prepared(
-    select(
-        _R.provenTxReqId,
-        _R.provenTxId,
-        _R.txid,
-        _R.status,
-        _R.attempts,
-        _R.history,
-        _R.notify,
-        _R.rawTx,
-        _R.wasBroadcast,
-        _R.rebroadcastAttempts,
-        _R.batch,
-    )
-    .where(_R.txid == bindparam("wanted"))
-    .with_for_update()
-)
+_SELECT = select(
+    _R.provenTxReqId,
+    _R.provenTxId,
+    _R.txid,
+    _R.status,
+    _R.attempts,
+    _R.history,
+    _R.notify,
+    _R.rawTx,
+    _R.wasBroadcast,
+    _R.rebroadcastAttempts,
+    _R.batch,
+).where(_R.txid == bindparam("wanted"))
+_FIND, _LOCK = Prepared(_SELECT), Prepared(_SELECT.with_for_update())
 _INSERT = Prepared(insert(proven_tx_reqs))
 _CHANGE = Prepared(
     update(proven_tx_reqs)
@@ -103,7 +100,13 @@ class Change:
 
 
 def find_request(unit: Unit, txid: str) -> Row | None:
+    """The request, to look at."""
     return unit.first(_FIND, wanted=txid)
+
+
+def lock_request(unit: Unit, txid: str) -> Row | None:
+    """The request, to change: other writers wait until this unit ends."""
+    return unit.first(_LOCK, wanted=txid)
 
 
 def request_status(row: Row) -> RequestStatus:
@@ -129,7 +132,7 @@ def open_request(
 
     Joining a held one with the wish to send releases it (R44); nothing else about an existing request changes.
     """
-    row = find_request(unit, txid)
+    row = lock_request(unit, txid)
     if row is None:
         status = initial_request_status(signed)
         _insert(unit, txid, raw_tx, status, signed, now, transaction_ids, input_beef=input_beef, batch=batch)
@@ -169,7 +172,7 @@ def request_send(unit: Unit, txids: Sequence[str], *, now: datetime, batch: str 
     Raises ``InvalidOperation`` for a txid that is not here or has failed.
     """
     for txid in txids:
-        row = find_request(unit, txid)
+        row = lock_request(unit, txid)
         if row is None:
             raise InvalidOperation(f"there is no transaction {txid} here to send")
         status = request_status(row)
@@ -183,7 +186,7 @@ def request_send(unit: Unit, txids: Sequence[str], *, now: datetime, batch: str 
 
 def abort_request(unit: Unit, txid: str, evidence: by.UserAbort, *, now: datetime) -> Change:
     """The owner's abort of something signed. Raises ``InvalidOperation`` once it was ever posted from here (R45)."""
-    row = find_request(unit, txid)
+    row = lock_request(unit, txid)
     if row is None:
         raise InvalidOperation(f"there is no request for {txid}")
     if row.wasBroadcast:
@@ -208,7 +211,7 @@ def apply_evidence(
     """
     if (proof_id is not None) != isinstance(evidence, by.VerifiedProof):
         raise InternalError("a proof row and the evidence of a verified proof go together (R1)")
-    row = find_request(unit, txid)
+    row = lock_request(unit, txid)
     if row is None:
         raise InternalError(f"there is no request for {txid}")
     was = request_status(row)
@@ -239,7 +242,7 @@ def _fail_children(unit: Unit, txid: str, now: datetime) -> tuple[str, ...]:
         for child in children_of(unit, parent):
             if child in failed:
                 continue
-            row = find_request(unit, child)
+            row = lock_request(unit, child)
             if row is None or predicates.terminal_failure(request_status(row)):
                 continue
             try:
