@@ -59,6 +59,7 @@ class WalletRig:
         network: FakeNetwork | None = None,
         root: PrivateKey | None = None,
         database: Database | None = None,
+        chain: str = "mock",
         **options: Any,
     ) -> WalletRig:
         network, root = network or FakeNetwork(), root or PrivateKey.from_int(7)
@@ -68,13 +69,13 @@ class WalletRig:
             await upgrade(database, [MIGRATIONS])
         storage = StorageProvider(
             database,
-            StorageIdentity("02" + "5e" * 32, "test storage", "mock"),
+            StorageIdentity("02" + "5e" * 32, "test storage", chain),
             clock=now,
             entropy=os.urandom,
             services=network,
             broadcaster=Broadcaster(database, network, clock=now, owner="rig"),
         )
-        wallet = await Wallet.open(root, storage, chain="mock", services=network, **{"sends_delayed": True, **options})
+        wallet = await Wallet.open(root, storage, chain=chain, services=network, **{"sends_delayed": True, **options})
         return cls(database, network, storage, wallet, root, OwnCoins(KeyDeriver(root)), options=options)
 
     async def reopened(self) -> WalletRig:
