@@ -81,7 +81,7 @@ _ROWS_OF_TXID = Prepared(
 )
 _MOVE_ROWS = Prepared(
     update(transactions)
-    .where(_T.txid == bindparam("wanted"), _T.status == bindparam("was"))
+    .where(_T.transactionId.in_(bindparam("ids", expanding=True)), _T.status == bindparam("was"))
     .values(status=bindparam("to"), provenTxId=bindparam("proof"), updated_at=bindparam("now"))
 )
 
@@ -329,8 +329,9 @@ def _move_transactions(
         if (status, type(evidence)) not in TRANSACTION_TRANSITIONS:
             continue
         target = next_transaction_status(status, evidence)
-        matched = unit.run(_MOVE_ROWS, wanted=txid, was=was, to=target.value, proof=proof_id, now=now)
-        if matched != sum(row.status == was for row in rows):
+        ids = [row.transactionId for row in rows if row.status == was]
+        matched = unit.run(_MOVE_ROWS, ids=ids, was=was, to=target.value, proof=proof_id, now=now)
+        if matched != len(ids):
             raise StorageError(f"transactions of {txid} changed while they were being changed (R4)")
         moved += matched
         if status in (TransactionStatus.FAILED, TransactionStatus.UNFAIL) and target not in (
