@@ -8,7 +8,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from sdk.service.database import Database
-from service import things
+from support import things
 from support.requirements import server_url
 
 if TYPE_CHECKING:

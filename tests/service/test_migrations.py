@@ -19,7 +19,7 @@ from sdk.service.database import NAMING_CONVENTION, Database, Key, LongBinary, T
 from sdk.service.migrations import MigrationSet, Status, downgrade, ensure_current, installed, status, upgrade
 from sdk.service.migrations.revision import main as revision_main
 from sdk.service.migrations.revision import write_revision
-from service import things
+from support import things
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -13,7 +13,7 @@ from sdk.core.errors import ConfigurationError, StorageBusy, StorageUnavailable
 from sdk.service import failpoints
 from sdk.service.database import Database, Prepared
 from sdk.service.errors import CommitUnknown
-from service import things
+from support import things
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

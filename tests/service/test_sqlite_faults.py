@@ -15,7 +15,7 @@ import pytest
 
 from sdk.core.errors import ConfigurationError, StorageBusy, StorageUnavailable
 from sdk.service.database import Database
-from service import things
+from support import things
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +160,7 @@ async def test_the_lock_is_waited_for(sqlite: Database, sqlite_url: str) -> None
 
 FILL = """
 import asyncio, resource, sys
-from service import things
+from support import things
 from sdk.core.errors import StorageUnavailable
 from sdk.service.database import Database
 
@@ -212,7 +212,7 @@ async def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
 
 HAMMER = """
 import asyncio, sys
-from service import things
+from support import things
 from sdk.service.database import Database
 
 async def main(url, who, tasks, rounds):
@@ -247,7 +247,7 @@ async def test_r66_pragmas_stand_on_every_connection(sqlite: Database) -> None:
 
 KILLED = """
 import asyncio, sys
-from service import things
+from support import things
 from sdk.service.database import Database
 
 async def main(url):

@@ -15,7 +15,7 @@ from sdk.core.errors import StorageError
 from sdk.service.database import Prepared, Timestamp
 from sdk.service.database.types import from_text, to_text
 from sdk.service.errors import ConstraintViolated, InvalidValue
-from service import things
+from support import things
 
 if TYPE_CHECKING:
     from sdk.service.database import Database, Row, Unit

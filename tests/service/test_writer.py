@@ -16,7 +16,7 @@ from sdk.service import failpoints
 from sdk.service.database import Database
 from sdk.service.database import writer as writer_module
 from sdk.service.errors import ConstraintViolated
-from service import things
+from support import things
 
 if TYPE_CHECKING:
     from sdk.service.database import Unit
@@ -65,7 +65,7 @@ async def test_waiting_units_share_one_commit(sqlite: Database, commits: list[st
     commits.clear()
     results = await batched(sqlite, *((things.add, f"n{i}") for i in range(10)))
     assert results == list(range(1, 11))
-    expected = [f"{__name__}.Gate.unit", *["service.things.add"] * 10]
+    expected = [f"{__name__}.Gate.unit", *["support.things.add"] * 10]
     assert [name.partition(" ")[2] for name in commits] == expected * 2
     assert [name.partition(" ")[0] for name in commits] == ["commit.before"] * 11 + ["commit.after"] * 11
 

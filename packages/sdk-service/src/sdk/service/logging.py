@@ -7,8 +7,6 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
-import structlog
-
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
@@ -30,21 +28,67 @@ _EXTENDED_KEY = re.compile(r"\b[xt]prv[1-9A-HJ-NP-Za-km-z]{20,}")
 _LONGEST = 2_000
 
 
-def get_logger(name: str) -> Any:
+class Logger:
+    """A bound logger. What is switched off costs next to nothing, and structlog is imported on first use."""
+
+    __slots__ = ("_bound", "_fields", "_stdlib")
+
+    def __init__(self, stdlib: logging.Logger, fields: dict[str, Any] | None = None) -> None:
+        self._stdlib = stdlib
+        self._fields = fields or {}
+        self._bound: Any = None
+
+    def bind(self, **fields: Any) -> Logger:
+        """A logger that adds ``fields`` to every event."""
+        return Logger(self._stdlib, {**self._fields, **fields})
+
+    def debug(self, event: str, **fields: Any) -> None:
+        if self._stdlib.isEnabledFor(logging.DEBUG):
+            self._structlog().debug(event, **fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        if self._stdlib.isEnabledFor(logging.INFO):
+            self._structlog().info(event, **fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        if self._stdlib.isEnabledFor(logging.WARNING):
+            self._structlog().warning(event, **fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        if self._stdlib.isEnabledFor(logging.ERROR):
+            self._structlog().error(event, **fields)
+
+    def critical(self, event: str, **fields: Any) -> None:
+        if self._stdlib.isEnabledFor(logging.CRITICAL):
+            self._structlog().critical(event, **fields)
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """An error with the traceback of the exception being handled."""
+        if self._stdlib.isEnabledFor(logging.ERROR):
+            self._structlog().exception(event, **fields)
+
+    def _structlog(self) -> Any:
+        if self._bound is None:
+            import structlog
+
+            self._bound = structlog.wrap_logger(
+                self._stdlib,
+                wrapper_class=structlog.stdlib.BoundLogger,
+                processors=[
+                    structlog.contextvars.merge_contextvars,
+                    _rename_reserved,
+                    structlog.stdlib.render_to_log_kwargs,
+                ],
+            ).bind(**self._fields)
+        return self._bound
+
+
+def get_logger(name: str) -> Logger:
     """A logger for ``name`` (a module's ``__name__``); silent until the application configures logging.
 
     The event is a fixed string, everything else a field: ``log.info("action created", txid=txid)``.
     """
-    return structlog.wrap_logger(
-        logging.getLogger(name),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            _rename_reserved,
-            structlog.stdlib.render_to_log_kwargs,
-        ],
-    )
+    return Logger(logging.getLogger(name))
 
 
 _RESERVED: Final = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime"}) - {"exc_info", "stack_info"}
@@ -75,6 +119,8 @@ def configure_logging(
 
     ``redact`` is applied to every finished line, for secrets that only the program knows.
     """
+    import structlog
+
     renderer: Any = (
         structlog.processors.JSONRenderer(default=str, sort_keys=False)
         if style == "json"

@@ -196,16 +196,15 @@ class Compiled:
         )
 
     def rows(self, description: Description, raw: Iterable[Sequence[Any]]) -> list[Row]:
+        """Column by column, so that only values that need Python code cost any."""
         make = self.row(description)
         if not self._has_processors:
-            return [make(each) for each in raw]
-        processors = self._processors
-        return [
-            make(
-                [value if process is None else process(value) for process, value in zip(processors, each, strict=True)]
-            )
-            for each in raw
-        ]
+            return list(map(make, raw))
+        columns: list[Iterable[Any]] = list(zip(*raw, strict=True))
+        for index, process in enumerate(self._processors):
+            if process is not None and columns:
+                columns[index] = map(process, columns[index])
+        return list(map(make, zip(*columns, strict=True)))
 
     def scalar(self, description: Description, raw: Sequence[Any]) -> Any:
         if self._row is None:

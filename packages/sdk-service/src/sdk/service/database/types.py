@@ -12,6 +12,8 @@ from sqlalchemy.types import TypeDecorator
 from sdk.service.errors import InvalidValue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
 
@@ -68,13 +70,22 @@ class Timestamp(TypeDecorator[datetime]):
         moment = to_milliseconds(value)
         return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        """One call for each value, where TypeDecorator makes three."""
+        return _text_or_none if dialect.name == "sqlite" else _moment_or_none
+
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if isinstance(value, str):
-            return from_text(value)
-        moment: datetime = value
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return self.result_processor(dialect, None)(value)
+
+
+def _text_or_none(value: str | None) -> datetime | None:
+    return None if value is None else from_text(value)
+
+
+def _moment_or_none(value: datetime | None) -> datetime | None:
+    if value is None:
+        return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def to_milliseconds(moment: datetime) -> datetime:
@@ -94,4 +105,6 @@ def from_text(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as exc:
         raise InvalidValue(f"the database holds {text!r} where a timestamp should be") from exc
+    if moment.tzinfo is UTC:
+        return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -88,7 +88,6 @@ def create_app(
     app = web.Application(
         client_max_size=limits.body,
         middlewares=[_observe, _errors, _limit, _body, *middlewares],
-        logger=log,
     )
     app[SERVICE] = Service(
         name=name,
