@@ -1,0 +1,1 @@
+"""Older and neighbouring formats: what other wallets wrote, and may still send."""
