@@ -19,7 +19,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.errors import AncestryIncomplete
 from sdk.wallet.lifecycle import RequestStatus
 from sdk.wallet.storage.names import insert_ignoring
-from sdk.wallet.storage.tables import proven_tx_reqs, proven_txs, wallet_ancestors, wallet_parents
+from sdk.wallet.storage.tables import proven_tx_reqs, proven_txs, raw, wallet_ancestors, wallet_parents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -36,20 +36,24 @@ _NO_PATH = cast(null(), LargeBinary).label("merklePath")
 
 _FETCH = Prepared(
     union_all(
-        select(proven_txs.c.txid, proven_txs.c.rawTx, proven_txs.c.merklePath).where(proven_txs.c.txid.in_(_TXIDS)),
-        select(proven_tx_reqs.c.txid, proven_tx_reqs.c.rawTx, _NO_PATH).where(
+        select(proven_txs.c.txid, raw(proven_txs.c.rawTx), raw(proven_txs.c.merklePath)).where(
+            proven_txs.c.txid.in_(_TXIDS)
+        ),
+        select(proven_tx_reqs.c.txid, raw(proven_tx_reqs.c.rawTx), _NO_PATH).where(
             proven_tx_reqs.c.txid.in_(_TXIDS),
             proven_tx_reqs.c.provenTxId.is_(None),
             proven_tx_reqs.c.status.not_in(_FAILED),
         ),
-        select(wallet_ancestors.c.txid, wallet_ancestors.c.rawTx, _NO_PATH).where(wallet_ancestors.c.txid.in_(_TXIDS)),
+        select(wallet_ancestors.c.txid, raw(wallet_ancestors.c.rawTx), _NO_PATH).where(
+            wallet_ancestors.c.txid.in_(_TXIDS)
+        ),
     )
 )
 
 _BYTES = Prepared(
     union_all(
-        select(proven_txs.c.txid, proven_txs.c.rawTx).where(proven_txs.c.txid.in_(_TXIDS)),
-        select(proven_tx_reqs.c.txid, proven_tx_reqs.c.rawTx).where(
+        select(proven_txs.c.txid, raw(proven_txs.c.rawTx)).where(proven_txs.c.txid.in_(_TXIDS)),
+        select(proven_tx_reqs.c.txid, raw(proven_tx_reqs.c.rawTx)).where(
             proven_tx_reqs.c.txid.in_(_TXIDS), proven_tx_reqs.c.provenTxId.is_(None)
         ),
     )
@@ -74,10 +78,10 @@ def _ancestors() -> Any:
     own = and_(proven_tx_reqs.c.txid == found.c.txid, proven_tx_reqs.c.status.not_in(_FAILED))
     return select(
         found.c.txid,
-        proven_txs.c.rawTx,
-        proven_txs.c.merklePath,
-        proven_tx_reqs.c.rawTx.label("ownTx"),
-        wallet_ancestors.c.rawTx.label("otherTx"),
+        raw(proven_txs.c.rawTx),
+        raw(proven_txs.c.merklePath),
+        raw(proven_tx_reqs.c.rawTx).label("ownTx"),
+        raw(wallet_ancestors.c.rawTx).label("otherTx"),
     ).select_from(
         found.outerjoin(proven_txs, proven_txs.c.txid == found.c.txid)
         .outerjoin(proven_tx_reqs, own)

@@ -10,7 +10,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.errors import CoinContention
 from sdk.wallet.funding import Coin, Tier
 from sdk.wallet.lifecycle import TransactionStatus, predicates
-from sdk.wallet.storage.tables import outputs, transactions
+from sdk.wallet.storage.tables import outputs, raw, transactions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ _COIN = select(
     _T.status,
     _T.txid,
     _O.vout,
-    _O.lockingScript,
+    raw(_O.lockingScript),
     _O.derivationPrefix,
     _O.derivationSuffix,
     _O.senderIdentityKey,

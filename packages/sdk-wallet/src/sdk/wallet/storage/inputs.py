@@ -12,7 +12,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.errors import AncestryIncomplete
 from sdk.wallet.lifecycle import TransactionStatus
 from sdk.wallet.storage.ancestry import Ancestry, beef_of
-from sdk.wallet.storage.tables import mine, outputs, transactions, wallet_action_inputs
+from sdk.wallet.storage.tables import mine, outputs, raw, transactions, wallet_action_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,13 +39,13 @@ _STORED = Prepared(
         _O.vout,
         _O.satoshis,
         _O.basketId,
-        _O.change,
-        _O.spendable,
+        raw(_O.change),
+        raw(_O.spendable),
         _O.spentBy,
         _O.providedBy,
         _O.purpose,
         _O.type,
-        _O.lockingScript,
+        raw(_O.lockingScript),
         _O.scriptLength,
         _O.scriptOffset,
         _O.derivationPrefix,

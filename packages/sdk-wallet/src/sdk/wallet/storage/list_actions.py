@@ -27,6 +27,7 @@ from sdk.wallet.storage.tables import (
     output_tags,
     output_tags_map,
     outputs,
+    raw,
     transactions,
     tx_labels,
     tx_labels_map,
@@ -104,10 +105,10 @@ _OUTPUTS_OF = Prepared(
         _O.transactionId,
         _O.vout,
         _O.satoshis,
-        _O.spendable,
+        raw(_O.spendable),
         _O.outputDescription,
         _O.customInstructions,
-        _O.lockingScript,
+        raw(_O.lockingScript),
         _O.scriptOffset,
         _O.scriptLength,
         _O.txid,
@@ -137,7 +138,7 @@ _SPENT_BY = Prepared(
         _O.satoshis,
         _O.spendingDescription.label("description"),
         _O.sequenceNumber.label("sequence"),
-        _O.lockingScript,
+        raw(_O.lockingScript),
         _O.scriptOffset,
         _O.scriptLength,
     )
@@ -153,7 +154,7 @@ _NAMED_BY = Prepared(
         _I.satoshis,
         _I.inputDescription.label("description"),
         _I.sequenceNumber.label("sequence"),
-        _I.lockingScript,
+        raw(_I.lockingScript),
     )
     .where(_I.transactionId.in_(_IDS))
     .order_by(_I.transactionId, _I.vin)

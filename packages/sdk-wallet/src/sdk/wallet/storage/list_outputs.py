@@ -18,7 +18,7 @@ from sdk.wallet.lifecycle import TransactionStatus
 from sdk.wallet.storage.ancestry import assemble, collect
 from sdk.wallet.storage.inputs import stored_script
 from sdk.wallet.storage.names import BASKETS, DEFAULT_BASKET, TAGS
-from sdk.wallet.storage.tables import output_tags, output_tags_map, outputs, transactions, tx_labels, tx_labels_map
+from sdk.wallet.storage.tables import output_tags, output_tags_map, outputs, raw, transactions, tx_labels, tx_labels_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ _COLUMNS = (
     _T.txid,
     _O.vout,
     _O.satoshis,
-    _O.lockingScript,
+    raw(_O.lockingScript),
     _O.scriptOffset,
     _O.scriptLength,
     _O.customInstructions,

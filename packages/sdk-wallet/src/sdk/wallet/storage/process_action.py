@@ -22,6 +22,7 @@ from sdk.wallet.storage.tables import (
     mine,
     outputs,
     proven_tx_reqs,
+    raw,
     transactions,
     wallet_action_inputs,
     wallet_pending_actions,
@@ -45,7 +46,7 @@ _FIND = Prepared(
     .with_for_update()
 )
 _OUTPUTS = Prepared(
-    select(_O.outputId, _O.vout, _O.satoshis, _O.change, _O.purpose, _O.lockingScript)
+    select(_O.outputId, _O.vout, _O.satoshis, _O.purpose, raw(_O.lockingScript))
     .where(_O.transactionId == bindparam("transaction"), _O.userId == bindparam("user"))
     .order_by(_O.vout)
 )

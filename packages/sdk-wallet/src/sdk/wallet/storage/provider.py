@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from sdk.core.chain import CHAINS
 from sdk.core.errors import (
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
         ValidListActionsArgs,
         ValidListOutputsArgs,
     )
-    from sdk.core.wallet.fields import ReviewStatus, SendWithStatus
+    from sdk.core.wallet.fields import SendWithStatus
     from sdk.service.database import Database
     from sdk.wallet.broadcasting.broadcaster import Broadcaster
     from sdk.wallet.broadcasting.settlement import SendOutcome
@@ -336,7 +336,7 @@ def _posted(processed: Processed, outcomes: Iterable[SendOutcome]) -> StoragePro
         reviews.append(
             ReviewActionResult(
                 txid=each.txid,
-                status=cast("ReviewStatus", each.result),
+                status=each.result,
                 competing_txs=each.competing_txids or None,
             )
         )

@@ -22,7 +22,9 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     bindparam,
+    type_coerce,
 )
+from sqlalchemy.types import NullType
 
 from sdk.service.database.types import NAMING_CONVENTION, Key, LongBinary, LongText, Timestamp
 
@@ -314,6 +316,11 @@ wallet_pending_actions = _own_table(
 )
 
 TABLE_NAMES = frozenset(metadata.tables)
+
+
+def raw(column: Column[Any]) -> ColumnElement[Any]:
+    """The column as the driver gives it: bytes stay bytes, a flag may be 0 or 1. Rows need no work then."""
+    return type_coerce(column, NullType()).label(column.key)
 
 
 def mine(table: Table[Any]) -> ColumnElement[bool]:
