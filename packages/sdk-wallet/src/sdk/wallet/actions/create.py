@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sdk.core.errors import SdkError
@@ -40,9 +41,7 @@ async def create_action(context: ActionContext, args: CreateActionArgs | Mapping
     refuse_unsent(context, valid.options, is_new=valid.is_new_tx)
     action: Signed | None = None
     if valid.is_new_tx or valid.is_test_werr_review_actions:
-        answer = await context.storage.create_action(
-            context.auth, valid if valid.is_sign_action else valid.for_storage()
-        )
+        answer = await _reserve(context, valid)
         try:
             draft = draft_action(valid, answer, context.coins, context.bounds)
             if valid.is_sign_action:
@@ -58,6 +57,18 @@ async def create_action(context: ActionContext, args: CreateActionArgs | Mapping
         no_send_change=None if action is None else action.no_send_change,
         send_with_results=results.send_with_results or None,
     )
+
+
+async def _reserve(context: ActionContext, args: ValidCreateActionArgs) -> StorageCreateActionResult:
+    """Storage's answer. A caller who gives up meanwhile leaves nothing reserved (R27)."""
+    asked = args if args.is_sign_action else args.for_storage()
+    answering = asyncio.ensure_future(context.storage.create_action(context.auth, asked))
+    try:
+        return await asyncio.shield(answering)
+    except asyncio.CancelledError:
+        with suppress(SdkError):  # then nothing was reserved
+            await _release(context, await answering)
+        raise
 
 
 def _sign(context: ActionContext, args: ValidCreateActionArgs, draft: Draft) -> Signed:
