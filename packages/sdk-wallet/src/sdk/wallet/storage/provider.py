@@ -11,9 +11,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sdk.core.chain import CHAINS
+from sdk.core.chain import ChainParameters
 from sdk.core.errors import (
-    ConfigurationError,
     InvalidOperation,
     InvalidParameter,
     NotMigrated,
@@ -47,7 +46,6 @@ from sdk.wallet.storage.users import find_or_insert_user, find_user, initialize,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sdk.core.chain import ChainParameters
     from sdk.core.ports import Clock, Entropy
     from sdk.core.storage import (
         AuthId,
@@ -109,7 +107,7 @@ class StorageProvider:
         self._clock, self._entropy = clock, entropy
         self._services, self._broadcaster = services, broadcaster
         self._options = options or StorageOptions()
-        self._chain = _chain(identity.chain)
+        self._chain = ChainParameters.named(identity.chain)
         self._settings: TableSettings | None = None
         self._users: dict[str, int] = {}
 
@@ -294,12 +292,6 @@ class StorageProvider:
         if self._broadcaster is None:
             raise InvalidOperation("this storage has no network services to send with: use acceptDelayedBroadcast")
         return self._broadcaster
-
-
-def _chain(name: str) -> ChainParameters:
-    if name not in CHAINS:
-        raise ConfigurationError(f"there is no chain {name!r}: use one of {', '.join(CHAINS)}")
-    return CHAINS[name]
 
 
 def _signed_transaction(args: StorageProcessActionArgs) -> Transaction:
