@@ -99,7 +99,11 @@ def honest(args: ValidCreateActionArgs) -> StorageCreateActionResult:
     change = [100, 10_500 - paid - 100 - 1]
     outputs += [
         StorageCreateActionOutput(
-            vout=len(args.outputs) + number, satoshis=amount, locking_script="", provided_by="storage", purpose="change",
+            vout=len(args.outputs) + number,
+            satoshis=amount,
+            locking_script="",
+            provided_by="storage",
+            purpose="change",
             derivation_suffix=f"Y2hh{number:04d}",
         )
         for number, amount in enumerate(change)

@@ -10,16 +10,18 @@ import asyncio
 import json
 import os
 from base64 import b64encode
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sdk.core.errors import ConfigurationError, ParseError
+from sdk.core.errors import ConfigurationError, InvalidOperation, ParseError, ReviewActions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sdk.core.wallet import CreateActionResult
     from sdk.wallet.settings import WalletSettings
     from sdk.wallet.wallet import Wallet
 
@@ -107,7 +109,18 @@ def receive(home: Path, tx_file: Any, prefix: str, suffix: str, sender: str, out
 @click.option("--description", default="paid on the command line", show_default=True)
 @click.pass_obj
 def pay(home: Path, payee: str, satoshis: int, description: str) -> None:
-    _echo(_with_wallet(home, lambda wallet: _pay(wallet, payee, satoshis, description)))
+    payment, complaint = _with_wallet(home, lambda wallet: _pay(wallet, payee, satoshis, description))
+    _echo(payment)
+    if complaint:
+        raise InvalidOperation(complaint)
+
+
+@command.command(name="update", help="Send what waits and fetch proofs, once. A monitor does this all the time.")
+@click.pass_obj
+def update(home: Path) -> None:
+    for name, report in asyncio.run(_update(_load(home))).items():
+        found = ", ".join(f"{count} {word}" for word, count in report.items()) or "nothing to do"
+        click.echo(f"{name}: {found}")
 
 
 @command.command(name="actions", help="What this wallet did, oldest first.")
@@ -167,16 +180,41 @@ async def _fresh_address(wallet: Wallet) -> dict[str, str]:
     }
 
 
-async def _pay(wallet: Wallet, payee: str, satoshis: int, description: str) -> dict[str, Any]:
+async def _pay(wallet: Wallet, payee: str, satoshis: int, description: str) -> tuple[dict[str, Any], str | None]:
+    """The payment, which exists from here on, and what is wrong with it."""
     script, remittance = await _lock_to(wallet, payee)
-    result = await wallet.create_action(
-        {
-            "description": description,
-            "outputs": [{"lockingScript": script, "satoshis": satoshis, "outputDescription": "payment"}],
-            "options": {"acceptDelayedBroadcast": False, "randomizeOutputs": False},
-        }
-    )
-    return {"txid": result.txid, "tx": (result.tx or b"").hex(), "outputIndex": 0, **remittance}
+    args = {
+        "description": description,
+        "outputs": [{"lockingScript": script, "satoshis": satoshis, "outputDescription": "payment"}],
+        "options": {"acceptDelayedBroadcast": False, "randomizeOutputs": False},
+    }
+    complaint = None
+    made: CreateActionResult | ReviewActions
+    try:
+        made = await wallet.create_action(args)
+    except ReviewActions as review:
+        made, complaint = review, _complaint(review)
+    return {"txid": made.txid, "tx": (made.tx or b"").hex(), "outputIndex": 0, **remittance}, complaint
+
+
+def _complaint(review: ReviewActions) -> str:
+    outcome = next((each for each in review.review_action_results if each.get("txid") == review.txid), {})
+    if outcome.get("status") == "serviceError":
+        return "the network could not be reached; the payment waits: run `sdk wallet update` later"
+    status = outcome.get("status", "no reason given")
+    return f"the network refused the payment ({status}); its coins come back as the network shows them unspent"
+
+
+async def _update(settings: WalletSettings) -> dict[str, dict[str, int]]:
+    from sdk.wallet.monitoring import open_backend
+
+    backend = await open_backend(settings)
+    try:
+        sent = await backend.send_waiting(min_age=timedelta(), limit=1000)
+        proven = await backend.check_for_proofs(up_to_height=(await backend.tip()).height, limit=1000)
+        return {"sending": dict(sent.detail), "proofs": dict(proven.detail)}
+    finally:
+        await backend.close()
 
 
 async def _lock_to(wallet: Wallet, payee: str) -> tuple[str, dict[str, str]]:
