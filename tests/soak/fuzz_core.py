@@ -17,11 +17,12 @@ SLICE = 30.0
 
 def run(deadline: float, say: Callable[[str], None]) -> None:
     """Until ``deadline`` on the monotonic clock; raises ``AssertionError`` with the input a parser failed on."""
+    portion = min(SLICE, max(1.0, (deadline - time.monotonic()) / len(targets())))
     totals = {target.name: [0, 0] for target in targets()}
     while time.monotonic() < deadline:
         for target in targets():
             seed = int.from_bytes(os.urandom(4), "little")
-            tried, parsed = fuzz(target, seed, deadline=min(deadline, time.monotonic() + SLICE))
+            tried, parsed = fuzz(target, seed, deadline=min(deadline, time.monotonic() + portion))
             totals[target.name][0] += tried
             totals[target.name][1] += parsed
             say(f"{target.name}: {totals[target.name][0]:,} inputs, {totals[target.name][1]:,} parsed (seed {seed})")
