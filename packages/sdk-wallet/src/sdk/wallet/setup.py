@@ -118,9 +118,8 @@ def _fees(settings: WalletSettings) -> FeeModel:
     try:
         return FeeModel.of(settings.satoshis_per_kilobyte)
     except ValueError:
-        raise ConfigurationError(
-            f"SDK_WALLET_SATOSHIS_PER_KILOBYTE is a decimal such as 1 or 0.5, not {settings.satoshis_per_kilobyte!r:.40}"
-        ) from None
+        rate = f"{settings.satoshis_per_kilobyte!r:.40}"
+        raise ConfigurationError(f"SDK_WALLET_SATOSHIS_PER_KILOBYTE is a number such as 1 or 0.5, not {rate}") from None
 
 
 def _root_key(root_key: PrivateKey | str | None, settings: WalletSettings) -> PrivateKey:

@@ -94,9 +94,9 @@ def complete(draft: Draft, spends: Mapping[int, SignActionSpend]) -> Transaction
 
 
 def proven(draft: Draft, transaction: Transaction) -> bytes:
-    """AtomicBEEF of ``transaction`` over the draft's sources."""
-    beef = draft.beef.copy()
-    return beef.to_atomic(beef.merge_transaction(transaction))
+    """AtomicBEEF of ``transaction`` over the draft's sources, which it joins; others there, such as the same one before
+    it was signed, are left out."""
+    return draft.beef.to_atomic(draft.beef.merge_transaction(transaction))
 
 
 def _unlock(hasher: SignatureHasher, vin: int, key: CoinKey, spent: TransactionInput) -> Script:
