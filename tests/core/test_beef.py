@@ -276,6 +276,10 @@ def test_thousands_of_paths_merge_in_one_pass() -> None:
     again = Beef()
     again.merge(beef)
     assert again == beef
+    for height, each in enumerate(transactions):
+        path = again.path_for(each.txid())
+        assert path is not None
+        assert path.block_height == height + 1
     whole = MerklePath.from_block(1, block, block)
     levels = whole._all_levels()
     same = Beef()

@@ -20,12 +20,13 @@ transaction leads to the same root, but is shorter."""
 class PathPool:
     """Paths by index; an index never changes."""
 
-    __slots__ = ("_leaves", "_places", "_roots")
+    __slots__ = ("_combined", "_leaves", "_places", "_roots")
 
     def __init__(self, paths: Iterable[MerklePath] = ()) -> None:
         self._places: list[dict[MerklePath, None]] = [{path: None} for path in paths]  # parts, in order, each once
         self._roots: dict[Block, int] | None = None  # to index, once something is added
         self._leaves: dict[bytes, int] | None = None  # hash to index, once something is looked for
+        self._combined: tuple[MerklePath, ...] | None = None  # until something is added
 
     def __len__(self) -> int:
         return len(self._places)
@@ -40,6 +41,7 @@ class PathPool:
         if index == len(self._places):
             self._places.append({})
         self._places[index][path] = None
+        self._combined = None
         if self._leaves is not None:
             for digest in path.hashes():
                 self._leaves.setdefault(digest, index)
@@ -57,13 +59,15 @@ class PathPool:
 
     def combined(self, keep: Callable[[], Collection[bytes]]) -> tuple[MerklePath, ...]:
         """One path for each index. ``keep`` gives the leaves that must stay even if nobody marked them."""
-        kept: Collection[bytes] | None = None
-        for index, parts in enumerate(self._places):
-            if len(parts) > 1:
-                kept = keep() if kept is None else kept
-                first, *rest = parts
-                self._places[index] = {first.combine_keeping(kept, *rest): None}
-        return tuple(next(iter(parts)) for parts in self._places)
+        if self._combined is None:
+            kept: Collection[bytes] | None = None
+            for index, parts in enumerate(self._places):
+                if len(parts) > 1:
+                    kept = keep() if kept is None else kept
+                    first, *rest = parts
+                    self._places[index] = {first.combine_keeping(kept, *rest): None}
+            self._combined = tuple(next(iter(parts)) for parts in self._places)
+        return self._combined
 
 
 def _block(path: MerklePath) -> Block:
