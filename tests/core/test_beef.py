@@ -268,7 +268,7 @@ def test_thousands_of_paths_merge_in_one_pass() -> None:
     """Many transactions of one block, each with a path of its own, and many blocks."""
     transactions = [root_transaction(salt) for salt in range(2_000)]
     block = [each.txid() for each in transactions]
-    started = time.perf_counter()
+    started = time.process_time()
     beef = Beef()
     for height, each in enumerate(transactions):
         beef.merge_path(MerklePath.from_block(height + 1, [*OTHERS, each.txid()], [each.txid()]))
@@ -288,7 +288,7 @@ def test_thousands_of_paths_merge_in_one_pass() -> None:
         same.merge_transaction(each)
     assert same.paths == (whole,)
     assert same.validity()
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_two_roots_for_one_height_never_hold() -> None:
@@ -453,14 +453,14 @@ def diamonds(levels: int) -> list[Transaction]:
 def test_long_chains_and_diamonds_cost_no_more_than_their_size() -> None:
     for family in (chain(10_000), diamonds(5_000)):
         beef = beef_of([family[0], *reversed(family[1:])], family[0])
-        started = time.perf_counter()
+        started = time.process_time()
         assert beef.validity()
         assert len(beef.ancestors(family[-1].txid())) >= 9_999
         again = Beef.from_bytes(beef.to_atomic(family[-1].txid()))
         assert len(again) >= 10_000
         assert again.validity()
         assert len(again.trim()) == len(again)
-        assert time.perf_counter() - started < 20
+        assert time.process_time() - started < 20
 
 
 def test_a_large_beef_takes_less_than_six_times_its_bytes() -> None:
