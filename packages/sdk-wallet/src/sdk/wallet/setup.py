@@ -90,7 +90,7 @@ async def open_wallet(
             chain=settings.chain,
             services=used,
             sends_delayed=sends_delayed,
-            bounds=Bounds(commission=settings.max_commission),
+            bounds=_bounds(settings),
         )
 
 
@@ -112,6 +112,13 @@ def _settings(
         return WalletSettings.load(**given)
     update = {name: value for name, value in given.items() if value is not None}
     return settings.model_copy(update=update)
+
+
+def _bounds(settings: WalletSettings) -> Bounds:
+    """Ten times the configured fee rate, and at least the default."""
+    default, rate = Bounds(), _fees(settings)
+    fee_rate = max(default.fee_rate, 10 * rate.fee(1000))
+    return Bounds(settings.max_commission, fee_rate, max(default.fee_slack, fee_rate))
 
 
 def _fees(settings: WalletSettings) -> FeeModel:
