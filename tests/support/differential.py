@@ -106,6 +106,8 @@ def compare(peer: Peer, operation: str, data: bytes) -> str:
     try:
         theirs = peer.call(operation, hex=data.hex())
     except PeerError as error:
+        if "53 bits" in str(error):
+            return "skipped"  # satoshis that a JavaScript number cannot hold
         raise AssertionError(f"{operation}: only the peer refuses ({error}) {data.hex()}") from error
     found = {name: theirs[name] for name in ours}
     if found != ours:
