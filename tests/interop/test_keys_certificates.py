@@ -57,7 +57,7 @@ async def test_what_they_issue(node: Peer, values: dict[str, str]) -> None:
     assert opened == values
     chosen = list(values)[:1]
     ours = await certificates.keyring_for_verifier(SUBJECT, certificate, keyring, chosen, VERIFIER.identity_key)
-    request = {"root": KEYS[2].to_hex(), "certificate": wire(certificate)}
+    request: dict[str, Any] = {"root": KEYS[2].to_hex(), "certificate": wire(certificate)}
     read = node.call("certificate_fields", **request, keyring=ours)
     assert read == {name: values[name] for name in chosen}
     theirs = node.call(
