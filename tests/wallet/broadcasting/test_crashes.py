@@ -1,0 +1,207 @@
+"""``kill -9`` at every fail point of sending, proving and following a reorganisation (R19, R21).
+
+The list of points is recorded, not written down: each run without a kill names them. At each a real process dies;
+workers that start afterwards bring rows and chain into agreement by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import shutil
+import signal
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from sdk.service.database import Database
+from support.fake_network import FakeNetwork
+from support.http_network import network_app
+from support.requirements import ROOT
+from support.wallet_rows import Rows, TestClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from sdk.core.transaction import Transaction
+    from support.wallet_rows import Coin
+
+RESTARTS = 2
+
+
+class Runner:
+    """The forking process of ``support.crash_runner``."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def run(self, database: Path, url: str, *, minutes: float, plan: str | None = None) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        given = {"database": f"sqlite:///{database}", "url": url, "seconds": minutes * 60, "plan": plan}
+        self._process.stdin.write(json.dumps(given).encode() + b"\n")
+        return int(await self._process.stdout.readline())
+
+
+@asynccontextmanager
+async def started() -> AsyncIterator[Runner]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "support.crash_runner",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT / "tests",
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert (await process.stdout.readline()).strip() == b"ready"
+    yield Runner(process)
+    process.stdin.close()
+    await process.wait()
+
+
+@dataclass
+class World:
+    """A database file, and the network it lives beside."""
+
+    database: Path
+    network: FakeNetwork
+    transactions: dict[str, Transaction]
+    coins: dict[str, Coin]
+
+    def copy(self, folder: Path) -> World:
+        shutil.copytree(self.database.parent, folder)
+        network = copy.deepcopy(self.network)
+        return World(folder / self.database.name, network, self.transactions, self.coins)
+
+    async def open(self) -> Rows:
+        return await Rows.open(f"sqlite:///{self.database}", self.network, TestClock())
+
+    async def state(self) -> dict[str, Any]:
+        """Everything that must come out the same, however often it was interrupted."""
+        async with await Database.open(f"sqlite:///{self.database}") as database:
+            rows = Rows(database, self.network, TestClock())
+            assert await rows.broken_invariants() == []
+            found: dict[str, Any] = {
+                name: await rows.statuses(transaction.txid()) for name, transaction in self.transactions.items()
+            }
+            for name, coin in self.coins.items():
+                spendable, spender = await rows.coin_state(coin)
+                found[f"coin {name}"] = (spendable, spender is not None)
+        for name, transaction in self.transactions.items():
+            found[f"{name} is mined"] = self.network.block_of(transaction.txid()) is not None
+        return found
+
+
+async def payments(folder: Path) -> World:
+    """A payment and its child, a double spend of one of two coins, something held, something never signed."""
+    world = World(folder / "wallet.db", FakeNetwork(), {}, {})
+    rows = await world.open()
+    alice, bob = await rows.user("alice"), await rows.user("bob")
+    for name in ("paid", "lost", "safe", "held", "left"):
+        world.coins[name] = await rows.coin(alice)
+    world.transactions["parent"], change = await rows.sign(alice, [world.coins["paid"]])
+    await rows.receive(bob, world.transactions["parent"])
+    world.transactions["child"], _ = await rows.sign(alice, change)
+    world.network.accept(rows.build([world.coins["lost"]]))
+    world.transactions["double"], _ = await rows.sign(alice, [world.coins["lost"], world.coins["safe"]])
+    world.transactions["held"], _ = await rows.sign(alice, [world.coins["held"]], no_send=True)
+    await rows.begin(alice, [world.coins["left"]])
+    await rows.database.close()
+    return world
+
+
+async def reorganised(folder: Path) -> World:
+    """A payment and its child, proven in a block that has left the chain since; the new chain holds them again."""
+    from sdk.wallet.broadcasting.broadcaster import Broadcaster
+    from sdk.wallet.broadcasting.prover import Prover
+
+    world = World(folder / "wallet.db", FakeNetwork(), {}, {})
+    rows = await world.open()
+    alice = await rows.user("alice")
+    world.coins["paid"] = await rows.coin(alice)
+    world.transactions["parent"], change = await rows.sign(alice, [world.coins["paid"]])
+    world.transactions["child"], _ = await rows.sign(alice, change)
+    broadcaster = Broadcaster(rows.database, world.network, clock=rows.clock, owner="before")
+    await broadcaster.send([each.txid() for each in world.transactions.values()])
+    world.network.mine()
+    await Prover(rows.database, world.network, clock=rows.clock).check(up_to_height=world.network.height, limit=10)
+    await rows.database.close()
+    world.network.reorg(1)
+    world.network.mine([])
+    world.network.mine()
+    return world
+
+
+PAID = {
+    "parent": ("completed", ["completed", "completed"]),
+    "child": ("completed", ["completed"]),
+    "double": ("doubleSpend", ["failed"]),
+    "held": ("nosend", ["nosend"]),
+    "coin paid": (False, True),
+    "coin lost": (False, False),
+    "coin safe": (True, False),
+    "coin held": (False, True),
+    "coin left": (True, False),
+    "parent is mined": True,
+    "child is mined": True,
+    "double is mined": False,
+    "held is mined": False,
+}
+PROVEN_AGAIN = {
+    "parent": ("completed", ["completed"]),
+    "child": ("completed", ["completed"]),
+    "coin paid": (False, True),
+    "parent is mined": True,
+    "child is mined": True,
+}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("make", "expected"), [(payments, PAID), (reorganised, PROVEN_AGAIN)])
+async def test_r21_killed_anywhere_it_comes_to_the_same_end(
+    make: Callable[[Path], Awaitable[World]], expected: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "first").mkdir()
+    first = await make(tmp_path / "first")
+    async with started() as runner:
+        await _record(first.copy(tmp_path / "recorded"), expected, runner, tmp_path / "points")
+    points = [line.split(" ", 1)[1] for line in (tmp_path / "points").read_text().splitlines()]
+    assert {point.split()[0] for point in points} == {"commit.before", "commit.after", "http.before", "http.after"}
+    waiting = list(enumerate(points, 1))
+
+    async def work() -> None:
+        async with started() as runner:
+            while waiting:
+                number, point = waiting.pop()
+                world = first.copy(tmp_path / f"{number}")
+                await _kill_and_restart(world, expected, runner, number, point)
+                shutil.rmtree(world.database.parent)
+
+    await asyncio.gather(*(work() for _ in range(3)))
+
+
+async def _kill_and_restart(world: World, expected: dict[str, Any], runner: Runner, number: int, point: str) -> None:
+    async with TestServer(network_app(world.network)) as server:
+        url = str(server.make_url("/"))
+        assert await runner.run(world.database, url, minutes=2, plan=f"kill:{number}") == -signal.SIGKILL, point
+        for restart in range(RESTARTS):
+            assert await runner.run(world.database, url, minutes=20 * (restart + 1)) == 0, point
+        assert await world.state() == expected, f"killed at {number}, {point}"
+
+
+async def _record(world: World, expected: dict[str, Any], runner: Runner, record: Path) -> None:
+    """The fail points of a run that nothing happens to."""
+    async with TestServer(network_app(world.network)) as server:
+        url = str(server.make_url("/"))
+        assert await runner.run(world.database, url, minutes=2, plan=f"record:{record}") == 0
+        assert await world.state() == expected
+        assert await runner.run(world.database, url, minutes=40) == 0
+        assert await world.state() == expected
