@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,12 @@ import sqlalchemy as sa
 from alembic import command
 
 from sdk.core.errors import NotMigrated, SchemaTooNew, StorageError
-from sdk.service.database import NAMING_CONVENTION, Database, Key, LongBinary, Timestamp
+from sdk.service.database import Database
 from sdk.service.migrations import MigrationSet, Status, downgrade, ensure_current, installed, status, upgrade
 from sdk.service.migrations.revision import main as revision_main
 from sdk.service.migrations.revision import write_revision
 from support import things
+from support.component import metadata, package_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,20 +27,6 @@ if TYPE_CHECKING:
     from sdk.service.database import Unit
 
 TESTS = Path(__file__).parents[1]
-
-
-def metadata(component: str, *, newer: bool = False) -> sa.MetaData:
-    found = sa.MetaData(naming_convention=NAMING_CONVENTION)
-    sa.Table(
-        f"{component}_items",
-        found,
-        sa.Column("id", Key, primary_key=True),
-        sa.Column("name", sa.String(50), nullable=False, unique=True),
-        sa.Column("made_at", Timestamp, nullable=False),
-        sa.Column("raw", LongBinary),
-        *([sa.Column("label", sa.String(20))] if newer else []),
-    )
-    return found
 
 
 FIRST = '''
@@ -78,11 +64,6 @@ def upgrade():
 def downgrade():
     op.drop_table("{component}_more")
 '''
-
-
-def package_name(component: str, folder: Path) -> str:
-    """Unlike any other test's: imported packages stay."""
-    return f"{component}_{folder.name}_migrations"
 
 
 @pytest.fixture
@@ -193,25 +174,31 @@ async def test_a_failed_migration_can_be_run_again(
     assert await upgrade(empty, [broken]) == [Status("broken", "0002", "0002")]
 
 
-PROCESS = """
-import asyncio, sys
+PROCESSES = """
+import asyncio, os, sys
 sys.path.insert(0, {folder!r})
 from pathlib import Path
-from service.test_migrations import metadata, package_name
-from sdk.service.database import Database
+from support.component import metadata, package_name
+from sdk.service.database import Database, mysql, postgresql, sqlite
 from sdk.service.migrations import MigrationSet, upgrade
 
 async def main(url, schema):
-    folder = Path({folder!r})
     sets = [
-        MigrationSet(component=name, package=package_name(name, folder), metadata=metadata(name))
+        MigrationSet(component=name, package=package_name(name, Path({folder!r})), metadata=metadata(name))
         for name in ("one", "other")
     ]
     async with await Database.open(url, schema=schema or None) as database:
         found = await upgrade(database, sets)
-        print([(each.component, each.current) for each in found])
+        print([(each.component, each.current) for each in found], flush=True)
 
-asyncio.run(main(sys.argv[1], sys.argv[2]))
+children = []
+for _ in range(6):
+    child = os.fork()
+    if child == 0:
+        asyncio.run(main(sys.argv[1], sys.argv[2]))
+        os._exit(0)
+    children.append(child)
+sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
 """
 
 
@@ -221,24 +208,19 @@ async def test_six_processes_upgrade_at_once(
 ) -> None:
     make_set("one")
     make_set("other")
-    program = textwrap.dedent(PROCESS).format(folder=str(tmp_path))
-    processes = [
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            program,
-            address[0],
-            address[1] or "",
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for _ in range(6)
-    ]
-    for process in processes:
-        out, err = await process.communicate()
-        assert process.returncode == 0, err.decode()
-        assert out.decode().strip() == "[('one', '0001'), ('other', '0001')]"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROCESSES.format(folder=str(tmp_path)),
+        address[0],
+        address[1] or "",
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert out.decode().splitlines() == ["[('one', '0001'), ('other', '0001')]"] * 6
 
 
 async def test_tables_are_rebuilt_without_losing_what_refers_to_them(
@@ -313,7 +295,7 @@ async def test_the_alembic_command_line_works_where_a_component_ships_an_env(
     one = make_set("one")
     env = tmp_path / package_name("one", tmp_path) / "env.py"
     env.write_text(
-        "from service.test_migrations import metadata\n"
+        "from support.component import metadata\n"
         "from sdk.service.migrations import MigrationSet, env\n"
         f'env.run(MigrationSet(component="one", package={one.package!r}, metadata=metadata("one")))\n'
     )
