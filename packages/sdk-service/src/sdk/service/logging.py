@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
 logging.getLogger("sdk").addHandler(logging.NullHandler())
+
+request_id_variable: Final[ContextVar[str | None]] = ContextVar("sdk_request_id", default=None)
+"""The request being worked on; it is added to every event."""
 
 REDACTED: Final = "[redacted]"
 
@@ -76,6 +80,7 @@ class Logger:
                 wrapper_class=structlog.stdlib.BoundLogger,
                 processors=[
                     structlog.contextvars.merge_contextvars,
+                    _add_request_id,
                     _rename_reserved,
                     structlog.stdlib.render_to_log_kwargs,
                 ],
@@ -92,6 +97,13 @@ def get_logger(name: str) -> Logger:
 
 
 _RESERVED: Final = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime"}) - {"exc_info", "stack_info"}
+
+
+def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    request_id = request_id_variable.get()
+    if request_id is not None:
+        event.setdefault("request_id", request_id)
+    return event
 
 
 def _rename_reserved(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -130,6 +142,7 @@ def configure_logging(
         structlog.stdlib.ExtraAdder(),
         _drop_rendered,
         structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -37,4 +37,14 @@ class HttpMetrics:
             "http_request_seconds", "From request to answer.", ["method", "route"], buckets=SECONDS, registry=registry
         )
         self.in_flight = Gauge("http_requests_in_flight", "Requests being worked on.", registry=registry)
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.refused = Counter("http_requests_refused", "Requests refused by a limit.", ["limit"], registry=registry)
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One answer. Looking up labelled series is the costly part, so they are kept: routes and statuses are few."""
+        key = (method, route, status)
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = (self.requests.labels(*key), self.seconds.labels(method, route))
+        found[0].inc()
+        found[1].observe(seconds)

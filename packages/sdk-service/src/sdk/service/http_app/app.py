@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 import orjson
-import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import istr
 
 from sdk.core.errors import SdkError
 from sdk.service.http_app.errors import code_of, error_response, status_of
 from sdk.service.http_app.limits import InFlight, Limits, RateLimiter
-from sdk.service.logging import get_logger
+from sdk.service.logging import get_logger, request_id_variable
 from sdk.service.metrics import CONTENT_TYPE, HttpMetrics, create_registry, render
 
 if TYPE_CHECKING:
@@ -32,15 +33,27 @@ log = get_logger(__name__)
 OPERATIONS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Never limited: an overloaded service must still be able to say so."""
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_SECURITY: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-    "Server": "sdk",
-}
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_REQUEST_ID_HEADER: Final = istr("X-Request-Id")
+_SECURITY: Final = tuple(
+    (istr(name), value)
+    for name, value in (
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "DENY"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("Cache-Control", "no-store"),
+    )
+)
+_CORS: Final = tuple(
+    (istr(name), value)
+    for name, value in (
+        ("Access-Control-Allow-Origin", "*"),
+        ("Access-Control-Expose-Headers", "*"),
+        ("Cross-Origin-Resource-Policy", "cross-origin"),
+    )
+)
 
 
 @dataclass(slots=True)
@@ -60,6 +73,12 @@ class Service:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+def numbered_ids() -> Callable[[], str]:
+    """Request ids that no other process gives: a random start, then a number."""
+    start, numbers = secrets.token_hex(6), itertools.count(1)
+    return lambda: f"{start}-{next(numbers):x}"
+
+
 SERVICE: Final = web.AppKey("sdk.service", Service)
 REQUEST_ID: Final = web.RequestKey("sdk.request_id", str)
 _SLOT: Final = web.RequestKey("sdk.slot", str)
@@ -75,7 +94,7 @@ def create_app(
     middlewares: Iterable[Middleware] = (),
     cors: bool = True,
     clock: Callable[[], float] = time.monotonic,
-    request_id: Callable[[], str] = lambda: uuid4().hex,
+    request_id: Callable[[], str] | None = None,
 ) -> web.Application:
     """An application with ``/healthz``, ``/readyz`` and ``/metrics`` beside ``routes``.
 
@@ -85,11 +104,7 @@ def create_app(
     """
     limits = limits or Limits()
     registry = registry or create_registry(name)
-    app = web.Application(
-        client_max_size=limits.body,
-        middlewares=[_observe, _errors, _limit, _body, *middlewares],
-    )
-    app[SERVICE] = Service(
+    service = Service(
         name=name,
         limits=limits,
         checks=dict(checks or {}),
@@ -98,10 +113,14 @@ def create_app(
         rate=RateLimiter(limits.rate, limits.burst, keys=limits.clients, clock=clock),
         in_flight=InFlight(limits.in_flight, limits.in_flight_per_client),
         clock=clock,
-        request_id=request_id,
+        request_id=request_id or numbered_ids(),
         cors=cors,
     )
-    app.on_response_prepare.append(_headers)
+    service.metrics.in_flight.set_function(lambda: len(service.in_flight))
+    gate = _Gate(service)
+    app = web.Application(client_max_size=limits.body, middlewares=[gate.pass_through, *middlewares])
+    app[SERVICE] = service
+    app.on_response_prepare.append(gate.add_headers)
     app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics)])
     app.add_routes(routes)
     return app
@@ -122,40 +141,128 @@ def long_lived(request: web.Request) -> None:
     """Called by a handler that goes on for long (WebSocket, SSE): it no longer counts as a request in flight."""
     slot = request.pop(_SLOT, None)
     if slot is not None:
-        service = request.app[SERVICE]
-        service.in_flight.leave(slot)
-        service.metrics.in_flight.dec()
+        request.config_dict[SERVICE].in_flight.leave(slot)
 
 
-# middlewares, outermost first
+class _Gate:
+    """What every request goes through: its id, the limits, its body, the form of its errors, and the figures."""
 
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._limits = service.limits
 
-@web.middleware
-async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Request id, log line and metrics."""
-    service = request.config_dict[SERVICE]
-    protocol = request.protocol
-    if hasattr(protocol, "headers_arrived"):
-        protocol.headers_arrived()
-    given = request.headers.get("X-Request-Id", "")
-    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else service.request_id()
-    started = service.clock()
-    status = 500
-    with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
+    @web.middleware
+    async def pass_through(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        service = self._service
+        headers_arrived = getattr(request.protocol, "headers_arrived", None)
+        if headers_arrived is not None:
+            headers_arrived()
+        given = request.headers.get(_REQUEST_ID_HEADER)
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else service.request_id()
+        request[REQUEST_ID] = request_id
+        token = request_id_variable.set(request_id)
+        started = service.clock()
+        status = 500
         try:
-            response = await handler(request)
+            response = await self._answer(request, handler, request_id)
             status = response.status
             return response
+        except web.HTTPException as error:
+            status = error.status
+            raise
         finally:
             seconds = service.clock() - started
-            route = _route(request)
             method = request.method if request.method in _METHODS else "OTHER"
-            service.metrics.requests.labels(method, route, status).inc()
-            service.metrics.seconds.labels(method, route).observe(seconds)
+            route = _route(request)
+            service.metrics.count(method, route, status, seconds)
             log.debug("request", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 2))
+            request_id_variable.reset(token)
 
+    async def _answer(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+        try:
+            if request.path in OPERATIONS:
+                return await handler(request)
+            client = client_address(request, self._limits.trusted_proxies)
+            if self._is_preflight(request, client):
+                return web.Response(status=204)
+            self._enter(request, client)
+            try:
+                if request.body_exists:
+                    await self._read_body(request)
+                return await handler(request)
+            finally:
+                slot = request.pop(_SLOT, None)
+                if slot is not None:
+                    self._service.in_flight.leave(slot)
+        except web.HTTPException as error:
+            if error.status < 400 or error.content_type == "application/json":
+                raise
+            headers = {name: value for name, value in error.headers.items() if name in ("Allow", "Retry-After")}
+            return error_response(error.status, code_of(error.status), _sentence(error), request_id, headers)
+        except SdkError as error:
+            return self._explain(error, request_id)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("request failed unexpectedly")
+            return error_response(500, code_of(500), "the service failed; its log has the details", request_id)
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+    def _explain(self, error: SdkError, request_id: str) -> web.Response:
+        status = status_of(error)
+        if status >= 500:
+            log.warning("request failed", code=error.code, error=str(error))
+        description = str(error) if status != 500 else "the service failed; its log has the details"
+        headers = {"Retry-After": "1"} if status == 503 else {}
+        return error_response(status, error.code, description, request_id, headers)
+
+    def _is_preflight(self, request: web.Request, client: str) -> bool:
+        """Counts against the rate; a preflight is answered here."""
+        service = self._service
+        wait = service.rate.take(client)
+        if wait > 0:
+            service.metrics.refused.labels("rate").inc()
+            raise web.HTTPTooManyRequests(
+                text=f"more than {self._limits.rate:g} requests a second; slow down",
+                headers={"Retry-After": str(max(1, round(wait + 0.5)))},
+            )
+        return service.cors and request.method == "OPTIONS" and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+
+    def _enter(self, request: web.Request, client: str) -> None:
+        if not self._service.in_flight.enter(client):
+            self._service.metrics.refused.labels("in_flight").inc()
+            raise web.HTTPServiceUnavailable(text="too many requests at once; try again", headers={"Retry-After": "1"})
+        request[_SLOT] = client
+
+    async def _read_body(self, request: web.Request) -> None:
+        """The whole body is read before the handler runs, so that no handler can be held up by a slow sender."""
+        limits = self._limits
+        if (request.content_length or 0) > limits.body:
+            raise web.HTTPRequestEntityTooLarge(limits.body, request.content_length or 0)
+        try:
+            async with asyncio.timeout(limits.body_timeout):
+                await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text=f"the body did not arrive within {limits.body_timeout:g} s") from None
+
+    async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        headers = response.headers
+        headers[hdrs.SERVER] = "sdk"
+        headers[_REQUEST_ID_HEADER] = request.get(REQUEST_ID, "")
+        for name, value in _SECURITY:
+            if name not in headers:
+                headers[name] = value
+        if not self._service.cors:
+            return
+        for name, value in _CORS:
+            if name not in headers:
+                headers[name] = value
+        if request.method == "OPTIONS":
+            wanted = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS, "*")
+            headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = wanted if wanted.isprintable() else "*"
+            headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+            headers[hdrs.ACCESS_CONTROL_MAX_AGE] = "600"
+            if request.headers.get("Access-Control-Request-Private-Network") == "true":
+                headers["Access-Control-Allow-Private-Network"] = "true"
 
 
 def _route(request: web.Request) -> str:
@@ -163,97 +270,9 @@ def _route(request: web.Request) -> str:
     return resource.canonical if resource is not None else "(none)"
 
 
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    request_id = request[REQUEST_ID]
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        if error.status < 400 or error.content_type == "application/json":
-            raise
-        headers = {name: value for name, value in error.headers.items() if name in ("Allow", "Retry-After")}
-        return error_response(error.status, code_of(error.status), _sentence(error), request_id, headers)
-    except SdkError as error:
-        status = status_of(error)
-        if status >= 500:
-            log.warning("request failed", code=error.code, error=str(error))
-        description = str(error) if status != 500 else "the service failed; its log has the details"
-        headers = {"Retry-After": "1"} if status == 503 else {}
-        return error_response(status, error.code, description, request_id, headers)
-    except (ConnectionError, asyncio.CancelledError):
-        raise
-    except Exception:
-        log.exception("request failed unexpectedly")
-        return error_response(500, code_of(500), "the service failed; its log has the details", request_id)
-
-
 def _sentence(error: web.HTTPException) -> str:
     text = error.text or error.reason
     return text.partition(": ")[2] if text.startswith(f"{error.status}: ") else text
-
-
-@web.middleware
-async def _limit(request: web.Request, handler: Handler) -> web.StreamResponse:
-    service = request.config_dict[SERVICE]
-    if request.path in OPERATIONS:
-        return await handler(request)
-    client = client_address(request, service.limits.trusted_proxies)
-    wait = service.rate.take(client)
-    if wait > 0:
-        service.metrics.refused.labels("rate").inc()
-        raise web.HTTPTooManyRequests(
-            text=f"more than {service.limits.rate:g} requests a second; slow down",
-            headers={"Retry-After": str(max(1, round(wait + 0.5)))},
-        )
-    if service.cors and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-        return web.Response(status=204)
-    if not service.in_flight.enter(client):
-        service.metrics.refused.labels("in_flight").inc()
-        raise web.HTTPServiceUnavailable(text="too many requests at once; try again", headers={"Retry-After": "1"})
-    service.metrics.in_flight.inc()
-    request[_SLOT] = client
-    try:
-        return await handler(request)
-    finally:
-        long_lived(request)
-
-
-@web.middleware
-async def _body(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The whole body is read before the handler runs, so that no handler can be held up by a slow sender."""
-    if not request.body_exists:
-        return await handler(request)
-    limits = request.config_dict[SERVICE].limits
-    if (request.content_length or 0) > limits.body:
-        raise web.HTTPRequestEntityTooLarge(limits.body, request.content_length or 0)
-    try:
-        async with asyncio.timeout(limits.body_timeout):
-            await request.read()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout(text=f"the body did not arrive within {limits.body_timeout:g} s") from None
-    return await handler(request)
-
-
-async def _headers(request: web.Request, response: web.StreamResponse) -> None:
-    service = request.config_dict[SERVICE]
-    for name, value in _SECURITY.items():
-        if name == "Server":
-            response.headers[name] = value
-        else:
-            response.headers.setdefault(name, value)
-    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
-    if not service.cors:
-        return
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Access-Control-Expose-Headers"] = "*"
-    response.headers.setdefault("Cross-Origin-Resource-Policy", "cross-origin")
-    if request.method == "OPTIONS":
-        wanted = request.headers.get("Access-Control-Request-Headers", "*")
-        response.headers["Access-Control-Allow-Headers"] = wanted if wanted.isprintable() else "*"
-        response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-        response.headers["Access-Control-Max-Age"] = "600"
-        if request.headers.get("Access-Control-Request-Private-Network") == "true":
-            response.headers["Access-Control-Allow-Private-Network"] = "true"
 
 
 # operations
