@@ -1,8 +1,8 @@
 """Keys, encryption and script checks: ours beside bsv-sdk, @bsv/sdk and a bare loop over coincurve and hashlib.
 
 The bare loop is the physical line: the same curve operations and hashes with nothing around them. There are two for
-derivation. ``bare coincurve`` multiplies the secret in variable time (a small one takes a quarter of the time of a large
-one, which is what an attacker would measure); ``bare constant time`` uses the library's ECDH, as we do.
+derivation. ``bare coincurve`` multiplies the secret in variable time (a small one takes a quarter of the time of a
+large one, which is what an attacker would measure); ``bare constant time`` uses the library's ECDH, as we do.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import coincurve
 
+from sdk.core.beef import Beef
 from sdk.core.script import Script
 from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
 from sdk.wallet.keys import KeyDeriver, PrivateKey, ProtoWallet, curve
 from sdk.wallet.script import SignatureHasher, verify_script
+from sdk.wallet.script.spv import check
 from sdk.wallet.script.templates import p2pkh, pushdrop
 from sdk.wallet.script.templates.signing import Coin
+from support.payments import chain_of
 from support.peers import Peer
 
 if TYPE_CHECKING:
@@ -39,22 +42,22 @@ DATA = bytes([7]) * 100
 FIELDS = [bytes([7]) * 40, bytes([8]) * 40]
 
 
-def rate(run: Callable[[], object], seconds: float) -> float:
+def rate(run: Callable[[], object], seconds: float, batch: int = 20) -> float:
     count, start = 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < seconds:
-        for _ in range(20):
+        for _ in range(batch):
             run()
-        count += 20
+        count += batch
     return count / spent
 
 
 def contest(
-    run: Callable[[], object], peers: dict[str, Callable[[float], float]] | None = None
+    run: Callable[[], object], peers: dict[str, Callable[[float], float]] | None = None, batch: int = 20
 ) -> tuple[float, dict[str, float]]:
     """Operations a second of ours and of each peer: the best of rounds in turn, so that all see the same machine."""
     ours, theirs = 0.0, dict.fromkeys(peers or {}, 0.0)
     for _ in range(ROUNDS):
-        ours = max(ours, rate(run, SECONDS))
+        ours = max(ours, rate(run, SECONDS, batch))
         for name, measure_peer in (peers or {}).items():
             theirs[name] = max(theirs[name], measure_peer(SECONDS))
     return ours, theirs
@@ -85,7 +88,7 @@ def measure(report: Report) -> None:
 
 
 def asking(python: Peer, node: Peer) -> Asking:
-    def peers(job: str, **request: object) -> dict[str, Callable[[float], float]]:
+    def peers(job: str, **request: Any) -> dict[str, Callable[[float], float]]:
         def measured(peer: Peer) -> Callable[[float], float]:
             return lambda seconds: float(peer.call("rate", job=job, seconds=seconds, **request))
 
@@ -217,5 +220,24 @@ def script_checks(report: Report, asking: Asking) -> None:
     token = lock()
     ours, others = contest(lambda: pushdrop.decode(token), asking("pushdrop_decode", script=token.to_hex()))
     report("PushDrop decode", ours, "op/s", others, limit=2 * others["bsv-sdk"])
+    for length in (10, 500):
+        beef, last, tracker = chain_of(length)
+        raw, txid = beef.to_atomic(last.txid()), last.txid()
+        assert check(Beef.from_bytes(raw), txid) == tracker.roots
+        ours, others = contest(
+            lambda raw=raw, txid=txid: check(Beef.from_bytes(raw), txid),  # type: ignore[misc]
+            {
+                "bsv-sdk": asking("beef", raw=beef.to_bytes(1).hex(), txid=txid)["bsv-sdk"],
+                "bare verify": lambda seconds, length=length: (
+                    rate(  # type: ignore[misc]
+                        lambda: key.verify(der, digest, hasher=None), seconds
+                    )
+                    / length
+                ),
+            },
+            batch=1,
+        )
+        limit = max(1.6 * others["bsv-sdk"], others["bare verify"] / 1.8)
+        report(f"BEEF of {length} transactions, parsed, every script run", ours, "op/s", others, limit=limit)
     sha = hashlib.sha256(b"").digest()
     report("sign a digest", contest(lambda: ROOT.sign(sha))[0], "op/s")

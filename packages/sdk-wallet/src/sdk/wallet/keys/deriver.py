@@ -30,18 +30,19 @@ class _Peer(NamedTuple):
 
 
 class KeyDeriver:
-    """Derives from ``root``; remembers shared secrets and symmetric keys, ``cache_size`` of each.
+    """Derives from ``root``; remembers shared secrets, symmetric and public keys, ``cache_size`` of each.
 
     The caches hold secrets for as long as the deriver lives; ``forget`` empties them. Safe to use from many threads.
     """
 
-    __slots__ = ("_peer", "_root", "_symmetric", "identity_key")
+    __slots__ = ("_peer", "_public", "_root", "_symmetric", "identity_key")
 
     def __init__(self, root: PrivateKey, *, cache_size: int = 2000) -> None:
         self._root = root
         self.identity_key = root.public_key.to_hex()
         self._peer = lru_cache(maxsize=cache_size)(_peers_of(root))
         self._symmetric = lru_cache(maxsize=cache_size)(_symmetric_keys_of(root))
+        self._public = lru_cache(maxsize=cache_size)(_public_keys_of(root))
 
     @property
     def root_key(self) -> PrivateKey:
@@ -56,6 +57,7 @@ class KeyDeriver:
         """Empty the caches."""
         self._peer.cache_clear()
         self._symmetric.cache_clear()
+        self._public.cache_clear()
 
     def derive_public_key(
         self, protocol_id: ProtocolID, key_id: str, counterparty: Counterparty, for_self: bool = False
@@ -65,9 +67,7 @@ class KeyDeriver:
         Raises ``InvalidParameter`` (``protocolID``, ``keyID`` or ``counterparty``).
         """
         invoice = invoice_number(protocol_id, key_id)
-        peer = self._peer(_name(counterparty))
-        scalar = tweak(peer.shared_secret, invoice)
-        return self._root.add(scalar).public_key if for_self else peer.public_key.add(scalar)
+        return self._public(self._peer(_name(counterparty)), invoice, for_self)
 
     def derive_private_key(self, protocol_id: ProtocolID, key_id: str, counterparty: Counterparty) -> PrivateKey:
         """Our own child key. Raises ``InvalidParameter``."""
@@ -118,6 +118,14 @@ def _peers_of(root: PrivateKey) -> Callable[[str], _Peer]:
         return _Peer(key, root.shared_secret(key))
 
     return peer
+
+
+def _public_keys_of(root: PrivateKey) -> Callable[[_Peer, str, bool], PublicKey]:
+    def public(peer: _Peer, invoice: str, for_self: bool) -> PublicKey:
+        scalar = tweak(peer.shared_secret, invoice)
+        return root.add(scalar).public_key if for_self else peer.public_key.add(scalar)
+
+    return public
 
 
 def _symmetric_keys_of(root: PrivateKey) -> Callable[[_Peer, str], SymmetricKey]:

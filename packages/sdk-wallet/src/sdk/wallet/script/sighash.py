@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sdk.core import opcodes as op
 from sdk.core.encodings import ZERO_HASH, hash256, read_varint, varint
+from sdk.wallet.script.parts import TransactionParts
 
 if TYPE_CHECKING:
     from sdk.core.transaction import Transaction
@@ -34,60 +35,30 @@ class SignatureHasher:
     Scripts of the inputs do not count, so one hasher serves to sign all inputs of an unsigned transaction.
     """
 
-    __slots__ = (
-        "_all_outputs",
-        "_all_prevouts",
-        "_all_sequences",
-        "_inputs",
-        "_lock_time",
-        "_outputs",
-        "_outputs_at",
-        "_raw",
-        "_version",
-    )
+    __slots__ = ("_all_outputs", "_all_prevouts", "_all_sequences", "_parts")
 
-    def __init__(self, transaction: Transaction) -> None:
-        self._raw = transaction.to_bytes()
-        self._version, self._lock_time = self._raw[:4], self._raw[-4:]
-        self._inputs: list[tuple[bytes, bytes]] = []  # outpoint (36), sequence (4)
-        self._outputs: list[tuple[int, int]] | None = None  # bounds in the raw bytes
+    def __init__(self, transaction: Transaction, parts: TransactionParts | None = None) -> None:
+        """``parts`` are those of the transaction, where the caller has them already."""
+        self._parts = TransactionParts(transaction) if parts is None else parts
         self._all_prevouts: bytes | None = None
         self._all_sequences: bytes | None = None
         self._all_outputs: bytes | None = None
-        self._split_inputs()
-
-    def _split_inputs(self) -> None:
-        raw = self._raw
-        count, position = read_varint(raw, 4, "transaction")
-        for _ in range(count):
-            length = raw[position + 36]
-            if length < 0xFD:
-                after = position + 37 + length
-            else:
-                length, start = read_varint(raw, position + 36, "transaction")
-                after = start + length
-            self._inputs.append((raw[position : position + 36], raw[after : after + 4]))
-            position = after + 4
-        self._outputs_at = position
-
-    def _split_outputs(self) -> list[tuple[int, int]]:
-        if self._outputs is None:
-            found: list[tuple[int, int]] = []
-            count, position = read_varint(self._raw, self._outputs_at, "transaction")
-            for _ in range(count):
-                length, start = read_varint(self._raw, position + 8, "transaction")
-                found.append((position, start + length))
-                position = start + length
-            self._outputs = found
-        return self._outputs
 
     def sequence(self, input_index: int) -> int:
-        return int.from_bytes(self._inputs[input_index][1], "little")
+        return int.from_bytes(self._parts.sequences[input_index], "little")
+
+    @property
+    def version(self) -> int:
+        return self._parts.version
+
+    @property
+    def lock_time(self) -> int:
+        return self._parts.lock_time
 
     @property
     def size(self) -> int:
         """Bytes of the transaction."""
-        return len(self._raw)
+        return len(self._parts.raw)
 
     def digest(
         self, input_index: int, script_code: bytes, satoshis: int, sighash_type: int = DEFAULT, *, forkid: bool = True
@@ -103,7 +74,8 @@ class SignatureHasher:
 
     def preimage(self, input_index: int, script_code: bytes, satoshis: int, sighash_type: int = DEFAULT) -> bytes:
         """The bytes whose double SHA-256 is the BIP 143 style digest."""
-        outpoint, sequence = self._inputs[input_index]
+        parts = self._parts
+        raw = parts.raw
         base = sighash_type & _BASE
         if sighash_type & ANYONECANPAY:
             prevouts = sequences = ZERO_HASH
@@ -118,77 +90,81 @@ class SignatureHasher:
             outputs = self._all_outputs or self._hash_outputs()
         return b"".join(
             (
-                self._version,
+                raw[:4],
                 prevouts,
                 sequences,
-                outpoint,
+                parts.outpoints[input_index],
                 varint(len(script_code)),
                 script_code,
                 satoshis.to_bytes(8, "little", signed=True),
-                sequence,
+                parts.sequences[input_index],
                 outputs,
-                self._lock_time,
+                raw[-4:],
                 (sighash_type & 0xFFFFFFFF).to_bytes(4, "little"),
             )
         )
 
     def _hash_prevouts(self) -> bytes:
-        self._all_prevouts = hash256(b"".join([outpoint for outpoint, _ in self._inputs]))
+        self._all_prevouts = hash256(b"".join(self._parts.outpoints))
         return self._all_prevouts
 
     def _hash_sequences(self) -> bytes:
-        self._all_sequences = hash256(b"".join([sequence for _, sequence in self._inputs]))
+        self._all_sequences = hash256(b"".join(self._parts.sequences))
         return self._all_sequences
 
     def _hash_outputs(self) -> bytes:
-        _, start = read_varint(self._raw, self._outputs_at, "transaction")
-        self._all_outputs = hash256(self._raw[start:-4])
+        raw = self._parts.raw
+        _, start = read_varint(raw, self._parts.outputs_at, "transaction")
+        self._all_outputs = hash256(raw[start:-4])
         return self._all_outputs
 
     def _hash_output(self, index: int) -> bytes:
-        outputs = self._split_outputs()
-        if index >= len(outputs):
+        bounds = self._parts.output_bounds
+        if index >= len(bounds):
             return ZERO_HASH
-        start, end = outputs[index]
-        return hash256(self._raw[start:end])
+        start, end = bounds[index]
+        return hash256(self._parts.raw[start:end])
 
     def original_digest(self, input_index: int, script_code: bytes, sighash_type: int) -> bytes:
         """The digest of before August 2017, and of types with CHRONICLE."""
         base = sighash_type & _BASE
-        if base == SINGLE and input_index >= len(self._split_outputs()):
+        if base == SINGLE and input_index >= len(self._parts.output_bounds):
             return _ONE
         return hash256(
             b"".join(
                 (
-                    self._version,
+                    self._parts.raw[:4],
                     self._original_inputs(input_index, strip_separators(script_code), sighash_type),
                     self._original_outputs(input_index, base),
-                    self._lock_time,
+                    self._parts.raw[-4:],
                     (sighash_type & 0xFFFFFFFF).to_bytes(4, "little"),
                 )
             )
         )
 
     def _original_inputs(self, input_index: int, script_field: bytes, sighash_type: int) -> bytes:
-        outpoint, sequence = self._inputs[input_index]
+        outpoints, sequences = self._parts.outpoints, self._parts.sequences
         if sighash_type & ANYONECANPAY:
-            return b"\x01" + outpoint + script_field + sequence
+            return b"\x01" + outpoints[input_index] + script_field + sequences[input_index]
+        if input_index >= len(outpoints):
+            raise IndexError(f"the transaction has no input {input_index}")
         others_sequence = bytes(4) if sighash_type & _BASE in (SINGLE, NONE) else None
-        parts = [varint(len(self._inputs))]
-        for index, (each_outpoint, each_sequence) in enumerate(self._inputs):
+        parts = [varint(len(outpoints))]
+        for index, outpoint in enumerate(outpoints):
             if index == input_index:
-                parts += (each_outpoint, script_field, each_sequence)
+                parts += (outpoint, script_field, sequences[index])
             else:
-                parts += (each_outpoint, b"\x00", others_sequence or each_sequence)
+                parts += (outpoint, b"\x00", others_sequence or sequences[index])
         return b"".join(parts)
 
     def _original_outputs(self, input_index: int, base: int) -> bytes:
         if base == NONE:
             return b"\x00"
+        raw = self._parts.raw
         if base == SINGLE:
-            start, end = self._split_outputs()[input_index]
-            return varint(input_index + 1) + _BLANK_OUTPUT * input_index + self._raw[start:end]
-        return self._raw[self._outputs_at : -4]
+            start, end = self._parts.output_bounds[input_index]
+            return varint(input_index + 1) + _BLANK_OUTPUT * input_index + raw[start:end]
+        return raw[self._parts.outputs_at : -4]
 
 
 def signature_hash(

@@ -11,26 +11,29 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sdk.core.chain import MAIN
 from sdk.core.errors import ParseError
 from sdk.core.fees import node_fee_for_size
 from sdk.wallet.script.errors import ScriptError, SpvError, SpvFailure
 from sdk.wallet.script.flags import ScriptFlags, block_flags
-from sdk.wallet.script.interpreter import verify_script
+from sdk.wallet.script.interpreter.verify import verify_input
 from sdk.wallet.script.limits import POLICY_LIMITS
+from sdk.wallet.script.parts import TransactionParts
 from sdk.wallet.script.sighash import SignatureHasher
-from sdk.wallet.script.transaction_rules import InvalidTransaction, check_transaction
+from sdk.wallet.script.transaction_rules import InvalidTransaction, check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sdk.core.beef import Beef
     from sdk.core.chain import ChainParameters
+    from sdk.core.merkle_path import MerklePath
     from sdk.core.ports import ChainTracker
-    from sdk.core.transaction import Transaction, TransactionOutput
+    from sdk.core.transaction import Transaction
     from sdk.wallet.script.limits import ScriptLimits
+    from sdk.wallet.script.parts import OutputPart
 
 _NONE_KNOWN: Mapping[str, Transaction] = MappingProxyType({})
 _ROOTS_AT_ONCE = 8
@@ -49,13 +52,14 @@ class SpvPlan:
     unproven: tuple[UnprovenTransaction, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class UnprovenTransaction:
+class UnprovenTransaction(NamedTuple):
     """A transaction to judge, with the outputs it spends and the heights they were mined at (``None``: not yet)."""
 
     transaction: Transaction
-    sources: tuple[TransactionOutput, ...]
+    parts: TransactionParts
+    sources: tuple[OutputPart, ...]
     source_heights: tuple[int | None, ...]
+    fee: int
 
 
 async def verify(
@@ -120,49 +124,72 @@ def prepare(
     if subject is None:
         raise SpvError(SpvFailure.MISSING_SUBJECT, txid, "it is not in the BEEF")
     walk = _Walk(beef, known)
-    for ancestor in (*beef.ancestors(txid), txid):
-        walk.visit(ancestor)
     walk.find_double_spends()
-    if fee_rate is not None and beef.path_for(txid) is None:
+    walk.visit_ancestry(subject)
+    if fee_rate is not None and walk.unproven and walk.unproven[-1].transaction is subject:
         _check_fee(walk.unproven[-1], fee_rate)
     return SpvPlan(walk.roots, walk.witnesses, walk.coinbases, tuple(walk.unproven))
 
 
 def _check_fee(subject: UnprovenTransaction, fee_rate: int) -> None:
-    transaction = subject.transaction
-    fee = sum(source.satoshis for source in subject.sources) - transaction.output_satoshis()
-    least = node_fee_for_size(transaction.size(), fee_rate)
-    if fee < least:
+    size = len(subject.parts.raw)
+    least = node_fee_for_size(size, fee_rate)
+    if subject.fee < least:
         raise SpvError(
             SpvFailure.FEE_TOO_LOW,
-            transaction.txid(),
-            f"it pays {fee} satoshis for {transaction.size()} bytes; at {fee_rate} per 1,000 bytes {least} are needed",
+            subject.transaction.txid(),
+            f"it pays {subject.fee} satoshis for {size} bytes; at {fee_rate} per 1,000 bytes {least} are needed",
         )
 
 
 class _Walk:
-    """One pass over the ancestry, parents first."""
+    """One pass over the ancestry, parents first. Transactions go by their hash in wire order."""
 
     def __init__(self, beef: Beef, known: Mapping[str, Transaction]) -> None:
         self._beef = beef
         self._known = known
-        self._heights: dict[str, int] = {}
+        self._transactions = {each.hash(): each for each in beef.transactions()}  # parents before children
+        self._parts = {digest: TransactionParts(each) for digest, each in self._transactions.items()}
+        self._heights: dict[bytes, int] = {}
         self.roots: dict[int, str] = {}
         self.witnesses: dict[int, str] = {}
         self.coinbases: dict[str, int] = {}
         self.unproven: list[UnprovenTransaction] = []
 
-    def visit(self, txid: str) -> None:
-        transaction = self._beef.transaction(txid)
-        if transaction is None:
-            if txid not in self._known:
-                raise SpvError(SpvFailure.MISSING_ANCESTOR, txid, "only its txid is in the BEEF, and it is not known")
-            return
-        path = self._beef.path_for(txid)
-        if path is None:
-            self._visit_unproven(txid, transaction)
-            return
-        if transaction.size() == 64:
+    def find_double_spends(self) -> None:
+        """One output spent by two transactions of the BEEF: at most one of them can be true."""
+        spent: dict[bytes, bytes] = {}
+        for digest, parts in self._parts.items():
+            for index, outpoint in enumerate(parts.outpoints):
+                other = spent.setdefault(outpoint, digest)
+                if other is not digest:
+                    name = f"{_hex(outpoint[:32])}.{int.from_bytes(outpoint[32:], 'little')}"
+                    detail = f"{_hex(other)} spends {name} too"
+                    raise SpvError(SpvFailure.DOUBLE_SPEND, _hex(digest), detail, index)
+
+    def visit_ancestry(self, subject: Transaction) -> None:
+        paths = self._needed(subject)
+        for digest in reversed(paths):
+            path = paths[digest]
+            if path is None:
+                self._visit_unproven(digest)
+            else:
+                self._visit_proven(digest, path)
+
+    def _needed(self, subject: Transaction) -> dict[bytes, MerklePath | None]:
+        """What the subject needs, children first, with the path of each that is proven."""
+        needed: dict[bytes, MerklePath | None] = {}
+        wanted = {subject.hash()}
+        for digest in reversed(self._transactions):
+            if digest in wanted:
+                path = needed[digest] = self._beef.path_for(_hex(digest))
+                if path is None:
+                    wanted.update(outpoint[:32] for outpoint in self._parts[digest].outpoints)
+        return needed
+
+    def _visit_proven(self, digest: bytes, path: MerklePath) -> None:
+        txid = _hex(digest)
+        if len(self._parts[digest].raw) == 64:
             raise SpvError(SpvFailure.INVALID_PROOF, txid, "64 bytes may as well be an inner node of a merkle tree")
         try:
             root = path.compute_root(txid)
@@ -172,50 +199,53 @@ class _Walk:
         if self.roots.setdefault(height, root) != root:
             raise SpvError(SpvFailure.WRONG_ROOT, txid, f"the BEEF names two merkle roots for height {height}")
         self.witnesses.setdefault(height, txid)
-        self._heights[txid] = height
+        self._heights[digest] = height
 
-    def _visit_unproven(self, txid: str, transaction: Transaction) -> None:
+    def _visit_unproven(self, digest: bytes) -> None:
+        transaction, parts = self._transactions[digest], self._parts[digest]
         if transaction.is_coinbase:
-            raise SpvError(SpvFailure.UNPROVEN_COINBASE, txid, "a coinbase without a proof")
+            raise SpvError(SpvFailure.UNPROVEN_COINBASE, _hex(digest), "a coinbase without a proof")
         try:
-            check_transaction(transaction)
+            wanted = check_parts(parts)
         except InvalidTransaction as error:
-            raise SpvError(SpvFailure.INVALID_TRANSACTION, txid, str(error)) from None
-        sources = tuple(self._source(txid, index, *each) for index, each in enumerate(transaction.sources()))
-        heights = tuple(self._heights.get(digest[::-1].hex()) for digest, _ in transaction.sources())
-        available, wanted = sum(source.satoshis for source in sources), transaction.output_satoshis()
+            raise SpvError(SpvFailure.INVALID_TRANSACTION, _hex(digest), str(error)) from None
+        available = 0
+        sources: list[OutputPart] = []
+        heights: list[int | None] = []
+        for index, outpoint in enumerate(parts.outpoints):
+            source = self._source(digest, index, outpoint)
+            available += source.satoshis
+            sources.append(source)
+            heights.append(self._heights.get(outpoint[:32]))
         if wanted > available:
-            raise SpvError(
-                SpvFailure.OUTPUTS_ABOVE_INPUTS, txid, f"its outputs are {wanted} satoshis, its inputs {available}"
-            )
-        self.unproven.append(UnprovenTransaction(transaction, sources, heights))
+            detail = f"its outputs are {wanted} satoshis, its inputs {available}"
+            raise SpvError(SpvFailure.OUTPUTS_ABOVE_INPUTS, _hex(digest), detail)
+        self.unproven.append(
+            UnprovenTransaction(transaction, parts, tuple(sources), tuple(heights), available - wanted)
+        )
 
-    def _source(self, txid: str, index: int, digest: bytes, vout: int) -> TransactionOutput:
-        source_txid = digest[::-1].hex()
-        source = self._beef.transaction(source_txid) or self._known.get(source_txid)
-        if source is None:
-            raise SpvError(SpvFailure.MISSING_ANCESTOR, txid, f"the BEEF lacks {source_txid}, which it spends", index)
-        if vout >= source.output_count():
-            raise SpvError(
-                SpvFailure.MISSING_OUTPUT, txid, f"{source_txid} has {source.output_count()} outputs, no {vout}", index
-            )
-        if source.is_coinbase and source_txid in self._heights:
-            self.coinbases[source_txid] = self._heights[source_txid]
-        return source.outputs[vout]
+    def _source(self, digest: bytes, index: int, outpoint: bytes) -> OutputPart:
+        source = outpoint[:32]
+        parts = self._parts.get(source) or self._known_parts(digest, index, source)
+        outputs, vout = parts.outputs, int.from_bytes(outpoint[32:], "little")
+        if vout >= len(outputs):
+            detail = f"{_hex(source)} has {len(outputs)} outputs, no {vout}"
+            raise SpvError(SpvFailure.MISSING_OUTPUT, _hex(digest), detail, index)
+        if source in self._heights and self._transactions[source].is_coinbase:
+            self.coinbases[_hex(source)] = self._heights[source]
+        return outputs[vout]
 
-    def find_double_spends(self) -> None:
-        """One output spent by two transactions of the BEEF: at most one of them can be true."""
-        spent: dict[tuple[bytes, int], Transaction] = {}
-        for transaction in self._beef.transactions():
-            for index, outpoint in enumerate(transaction.sources()):
-                other = spent.setdefault(outpoint, transaction)
-                if other is not transaction:
-                    raise SpvError(
-                        SpvFailure.DOUBLE_SPEND,
-                        transaction.txid(),
-                        f"{other.txid()} spends {outpoint[0][::-1].hex()}.{outpoint[1]} too",
-                        index,
-                    )
+    def _known_parts(self, digest: bytes, index: int, source: bytes) -> TransactionParts:
+        known = self._known.get(_hex(source))
+        if known is None or known.hash() != source:
+            detail = f"the BEEF lacks {_hex(source)}, which it spends"
+            raise SpvError(SpvFailure.MISSING_ANCESTOR, _hex(digest), detail, index)
+        self._parts[source] = parts = TransactionParts(known)
+        return parts
+
+
+def _hex(digest: bytes) -> str:
+    return digest[::-1].hex()
 
 
 def check_maturity(plan: SpvPlan, next_height: int, chain: ChainParameters) -> None:
@@ -253,12 +283,12 @@ class _Rules:
     """The script flags for outputs by the height they were mined at."""
 
     def __init__(self, height: int, chain: ChainParameters, extra_flags: ScriptFlags) -> None:
-        self._chain = chain
         self._next_height = height
-        self._flags = {
-            mined: block_flags(height, mined, chain) | extra_flags
-            for mined in (0, chain.genesis_height, chain.chronicle_height)
-        }
+        self._genesis, self._chronicle = chain.genesis_height, chain.chronicle_height
+        self._old, self._since_genesis, self._now = (
+            int(block_flags(height, mined, chain) | extra_flags)
+            for mined in (min(0, chain.genesis_height - 1), chain.genesis_height, chain.chronicle_height)
+        )
 
     @classmethod
     def of(cls, plan: SpvPlan, next_height: int | None, chain: ChainParameters, extra_flags: ScriptFlags) -> _Rules:
@@ -267,31 +297,22 @@ class _Rules:
             next_height = max(max(plan.roots, default=0) + 1, newest)
         return cls(next_height, chain, extra_flags)
 
-    def flags(self, mined: int | None) -> ScriptFlags:
+    def flags(self, mined: int | None) -> int:
         height = self._next_height if mined is None else mined
-        if self._chain.is_chronicle_active(height):
-            return self._flags[self._chain.chronicle_height]
-        return self._flags[self._chain.genesis_height if self._chain.is_genesis_active(height) else 0]
+        if height >= self._chronicle:
+            return self._now
+        return self._since_genesis if height >= self._genesis else self._old
 
 
 def _run_scripts(plan: SpvPlan, rules: _Rules, limits: ScriptLimits) -> Iterator[None]:
     """Yields after each input that is unlocked. Raises ``SpvError``."""
     for each in plan.unproven:
-        transaction = each.transaction
-        hasher = SignatureHasher(transaction)
-        for index, spending in enumerate(transaction.inputs):
+        hasher = SignatureHasher(each.transaction, each.parts)
+        for index, unlocking in enumerate(each.parts.scripts):
             source = each.sources[index]
+            flags = rules.flags(each.source_heights[index])
             try:
-                verify_script(
-                    spending.unlocking_script,
-                    source.locking_script,
-                    transaction=transaction,
-                    input_index=index,
-                    satoshis=source.satoshis,
-                    flags=rules.flags(each.source_heights[index]),
-                    limits=limits,
-                    hasher=hasher,
-                )
+                verify_input(unlocking, source.script, hasher, index, source.satoshis, flags, limits)
             except ScriptError as error:
-                raise SpvError(SpvFailure.SCRIPT, transaction.txid(), str(error), index) from error
+                raise SpvError(SpvFailure.SCRIPT, each.transaction.txid(), str(error), index) from error
             yield

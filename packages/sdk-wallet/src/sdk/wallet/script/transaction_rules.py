@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from sdk.core.encodings import MAX_SATOSHIS
 from sdk.core.errors import SdkError
+from sdk.wallet.script.parts import TransactionParts
 
 if TYPE_CHECKING:
     from sdk.core.transaction import Transaction
 
 MAX_SIZE = 1_000_000_000
 _COINBASE_SCRIPT = range(2, 101)
+_NULL_OUTPOINT = bytes(32) + b"\xff" * 4
 
 
 class InvalidTransaction(SdkError):
@@ -29,39 +31,47 @@ class InvalidTransaction(SdkError):
 
 def check_transaction(transaction: Transaction, *, after_genesis: bool = True) -> None:
     """Raises ``InvalidTransaction``. A coinbase is judged as one; whether it may stand alone, the caller knows."""
-    if transaction.size() > MAX_SIZE:
-        raise InvalidTransaction("bad-txns-oversize", f"{transaction.size()} bytes are more than {MAX_SIZE}")
-    if not transaction.inputs:
+    check_parts(TransactionParts(transaction), after_genesis=after_genesis)
+
+
+def check_parts(parts: TransactionParts, *, after_genesis: bool = True) -> int:
+    """The same; returns the sum of the outputs."""
+    if len(parts.raw) > MAX_SIZE:
+        raise InvalidTransaction("bad-txns-oversize", f"{len(parts.raw)} bytes are more than {MAX_SIZE}")
+    if not parts.outpoints:
         raise InvalidTransaction("bad-txns-vin-empty", "it has no inputs")
-    if not transaction.outputs:
+    if not parts.outputs:
         raise InvalidTransaction("bad-txns-vout-empty", "it has no outputs")
-    _check_outputs(transaction, after_genesis=after_genesis)
-    if transaction.is_coinbase:
-        if len(transaction.inputs[0].unlocking_script) not in _COINBASE_SCRIPT:
-            raise InvalidTransaction("bad-cb-length", "a coinbase script has 2 to 100 bytes", 0)
-    else:
-        _check_inputs(transaction)
+    coinbase = len(parts.outpoints) == 1 and parts.outpoints[0] == _NULL_OUTPOINT
+    total = _check_outputs(parts, refuse_script_hash=after_genesis and not coinbase)
+    if not coinbase:
+        _check_inputs(parts)
+    elif len(parts.scripts[0]) not in _COINBASE_SCRIPT:
+        raise InvalidTransaction("bad-cb-length", "a coinbase script has 2 to 100 bytes", 0)
+    return total
 
 
-def _check_outputs(transaction: Transaction, *, after_genesis: bool) -> None:
+def _check_outputs(parts: TransactionParts, *, refuse_script_hash: bool) -> int:
     total = 0
-    for index, output in enumerate(transaction.outputs):
-        if output.satoshis < 0:
+    for index, (satoshis, script) in enumerate(parts.outputs):
+        if satoshis < 0:
             raise InvalidTransaction("bad-txns-vout-negative", f"output {index} is negative", index)
-        if output.satoshis > MAX_SATOSHIS:
+        if satoshis > MAX_SATOSHIS:
             raise InvalidTransaction("bad-txns-vout-toolarge", f"output {index} is above {MAX_SATOSHIS}", index)
-        total += output.satoshis
+        total += satoshis
         if total > MAX_SATOSHIS:
             raise InvalidTransaction("bad-txns-txouttotal-toolarge", f"outputs sum to over {MAX_SATOSHIS}", index)
-        if after_genesis and output.locking_script.is_p2sh() and not transaction.is_coinbase:
+        if refuse_script_hash and len(script) == 23 and script[:2] == b"\xa9\x14" and script[22] == 0x87:
             raise InvalidTransaction("bad-txns-vout-p2sh", f"output {index} is pay-to-script-hash", index)
+    return total
 
 
-def _check_inputs(transaction: Transaction) -> None:
-    seen = set()
-    for index, each in enumerate(transaction.inputs):
-        if each.outpoint.is_null:
+def _check_inputs(parts: TransactionParts) -> None:
+    seen: set[bytes] = set()
+    for index, outpoint in enumerate(parts.outpoints):
+        if outpoint == _NULL_OUTPOINT:
             raise InvalidTransaction("bad-txns-prevout-null", f"input {index} spends nothing", index)
-        if each.outpoint in seen:
-            raise InvalidTransaction("bad-txns-inputs-duplicate", f"input {index} spends {each.outpoint} again", index)
-        seen.add(each.outpoint)
+        if outpoint in seen:
+            name = f"{outpoint[31::-1].hex()}.{int.from_bytes(outpoint[32:], 'little')}"
+            raise InvalidTransaction("bad-txns-inputs-duplicate", f"input {index} spends {name} again", index)
+        seen.add(outpoint)

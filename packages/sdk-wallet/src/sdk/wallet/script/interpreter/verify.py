@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sdk.core.script import Script
 from sdk.wallet.script.errors import ScriptError, ScriptFailure
 from sdk.wallet.script.flags import STANDARD, ScriptFlags
 from sdk.wallet.script.interpreter import p2pkh, table
@@ -14,7 +15,6 @@ from sdk.wallet.script.limits import POLICY_LIMITS
 from sdk.wallet.script.sighash import SignatureHasher
 
 if TYPE_CHECKING:
-    from sdk.core.script import Script
     from sdk.core.transaction import Transaction
     from sdk.wallet.script.limits import ScriptLimits
 
@@ -52,15 +52,28 @@ def verify_script(
     Pass the ``hasher`` of the transaction when several of its inputs are checked. Raises ``ScriptError`` whose
     ``reason`` is the node's name of the failure.
     """
-    version = transaction.version
-    rules = _effective_flags(int(flags), version > 1)
     if hasher is None:
         hasher = SignatureHasher(transaction)
-    if p2pkh.is_simple_spend(unlocking.data, locking.data, hasher, input_index, satoshis, rules):
+    verify_input(unlocking.data, locking.data, hasher, input_index, satoshis, int(flags), limits)
+
+
+def verify_input(
+    unlocking: bytes,
+    locking: bytes,
+    hasher: SignatureHasher,
+    input_index: int,
+    satoshis: int,
+    flags: int,
+    limits: ScriptLimits,
+) -> None:
+    """``verify_script`` on bytes. Raises ``ScriptError``."""
+    version = hasher.version
+    rules = _effective_flags(flags, version > 1)
+    if p2pkh.is_simple_spend(unlocking, locking, hasher, input_index, satoshis, rules):
         return
-    spend = Spend(hasher, input_index, satoshis, version, transaction.lock_time)
+    spend = Spend(hasher, input_index, satoshis, version, hasher.lock_time)
     malleable = version > 1 and bool(rules & _CHRONICLE)
-    _verify(unlocking, locking, spend, rules, limits, malleable=malleable)
+    _verify(Script(unlocking), Script(locking), spend, rules, limits, malleable=malleable)
 
 
 @lru_cache(maxsize=256)
