@@ -3,8 +3,18 @@
 from sdk.wallet.keys.address import Address
 from sdk.wallet.keys.deriver import KeyDeriver
 from sdk.wallet.keys.private_key import ANYONE, PrivateKey
+from sdk.wallet.keys.privileged import PrivilegedKeyManager
 from sdk.wallet.keys.proto_wallet import ProtoWallet
 from sdk.wallet.keys.public_key import PublicKey
 from sdk.wallet.keys.symmetric import SymmetricKey
 
-__all__ = ["ANYONE", "Address", "KeyDeriver", "PrivateKey", "ProtoWallet", "PublicKey", "SymmetricKey"]
+__all__ = [
+    "ANYONE",
+    "Address",
+    "KeyDeriver",
+    "PrivateKey",
+    "PrivilegedKeyManager",
+    "ProtoWallet",
+    "PublicKey",
+    "SymmetricKey",
+]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sdk.core.ports import Clock, Entropy
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -50,7 +50,7 @@ class ProtoWallet:
     answers ``valid: false``. ``privileged`` is not looked at here: whoever holds two keys has two of these.
     """
 
-    def __init__(self, root: PrivateKey | KeyDeriver, *, entropy: Entropy = os.urandom, clock: Clock = _now) -> None:
+    def __init__(self, root: PrivateKey | KeyDeriver, *, entropy: Entropy = os.urandom, clock: Clock = utc_now) -> None:
         self.key_deriver = KeyDeriver(root) if isinstance(root, PrivateKey) else root
         self._entropy = entropy
         self._clock = clock
