@@ -144,6 +144,7 @@ async def test_a_connection_cut_during_commit_leaves_the_caller_to_look(
         things.add(unit, "a")
         found.append(connection_id(unit))
 
+    monkeypatch.setattr(failpoints, "active", True)
     monkeypatch.setattr(
         failpoints, "reach", lambda name: axe.cut(found[-1]) if name.startswith("commit.before") else None
     )

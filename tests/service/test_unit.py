@@ -15,6 +15,7 @@ from sdk.core.errors import StorageError
 from sdk.service.database import Prepared, Timestamp
 from sdk.service.database.types import from_text, to_text
 from sdk.service.errors import ConstraintViolated, InvalidValue
+from sdk.service.metrics import DatabaseMetrics, create_registry, render
 from support import things
 
 if TYPE_CHECKING:
@@ -353,3 +354,18 @@ def test_sqlite_default_timestamps_are_read_and_nonsense_is_not() -> None:
     assert from_text("2025-01-02 03:04:05") == datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
     with pytest.raises(InvalidValue):
         from_text("yesterday")
+
+
+async def test_figures_and_readiness(database: Database) -> None:
+    before = database.figures.commits
+    for name in "abc":
+        await database.write(things.add, name)
+    assert database.figures.commits == before + 3
+    assert database.figures.units >= before + 3
+    assert (database.figures.waiting, database.figures.repeats) == (0, 0)
+    assert await database.check() is None
+    registry = create_registry()
+    registry.register(DatabaseMetrics(database, "wallet"))
+    assert 'database_commits_total{database="wallet"} ' in render(registry).decode()
+    await database.close()
+    assert "closed" in str(await database.check())

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import Metric
+
+    from sdk.service.database import Database
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -26,6 +35,27 @@ def create_registry(component: str | None = None, version: str | None = None) ->
 def render(registry: CollectorRegistry) -> bytes:
     """The text exposition format."""
     return generate_latest(registry)
+
+
+class DatabaseMetrics(Collector):
+    """Reads a database's figures when it is asked for: ``registry.register(DatabaseMetrics(database))``."""
+
+    def __init__(self, database: Database, name: str = "main") -> None:
+        self._figures, self._name = database.figures, name
+
+    def collect(self) -> Iterator[Metric]:
+        figures = self._figures
+        for metric, text, value in (
+            ("database_units", "Units of work done.", figures.units),
+            ("database_commits", "Commits; units over commits is the size of a group.", figures.commits),
+            ("database_repeats", "Units run again after a lost race or transaction.", figures.repeats),
+        ):
+            counter = CounterMetricFamily(metric, text, labels=["database"])
+            counter.add_metric([self._name], value)
+            yield counter
+        waiting = GaugeMetricFamily("database_units_waiting", "Units queued now.", labels=["database"])
+        waiting.add_metric([self._name], figures.waiting)
+        yield waiting
 
 
 class HttpMetrics:

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from sdk.core.errors import ConfigurationError
+from sdk.core.errors import ConfigurationError, StorageError
 from sdk.service.database.jobs import Job
+from sdk.service.database.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from sdk.service.database.jobs import Figures
     from sdk.service.database.unit import Driver, Unit
+
+_ONE = Prepared(sa.select(sa.literal(1)))
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,6 +31,8 @@ class Backend(Protocol):
     def driver(self) -> Driver: ...
     @property
     def failure(self) -> BaseException | None: ...
+    @property
+    def figures(self) -> Figures: ...
     def read(self, job: Job) -> None: ...
     def write(self, job: Job) -> None: ...
     def migrate(self, job: Job) -> None: ...
@@ -81,6 +87,21 @@ class Database:
         """What has ended this database for good, if something has; for readiness checks."""
         return self._backend.failure
 
+    @property
+    def figures(self) -> Figures:
+        """Units, commits, repeats and waiting units, for metrics."""
+        return self._backend.figures
+
+    async def check(self) -> str | None:
+        """For readiness: None, or why this database cannot serve."""
+        if self.failure is not None:
+            return f"the database writer has died ({self.failure!r})"
+        try:
+            await self.read(_nothing)
+        except StorageError as error:
+            return str(error)
+        return None
+
     async def read(self, function: Callable[Concatenate[Unit, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``function(unit, *args)`` on a snapshot of its own; it cannot write."""
         job = Job.of(_bound(function, kwargs), args)
@@ -116,6 +137,10 @@ class Database:
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _nothing(unit: Unit) -> None:
+    unit.scalar(_ONE)
 
 
 def _bound(function: Callable[..., T], kwargs: dict[str, Any]) -> Callable[..., T]:

@@ -52,6 +52,23 @@ class Outcome:
     error: BaseException | None = None
 
 
+class Figures:
+    """What a database has done, for metrics. Counted without a lock: a figure may miss a step, never its sense."""
+
+    __slots__ = ("_waiting", "commits", "repeats", "units")
+
+    def __init__(self, waiting: Callable[[], int]) -> None:
+        self._waiting = waiting
+        self.units = 0
+        self.commits = 0
+        self.repeats = 0
+
+    @property
+    def waiting(self) -> int:
+        """Units that are queued now."""
+        return self._waiting()
+
+
 def deliver(outcomes: Iterable[Outcome]) -> None:
     """Wake the callers, with one wake-up for each event loop."""
     loops: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}

@@ -45,7 +45,12 @@ class MysqlDriver:
             paramstyle="format",
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            connect_args={"connect_timeout": 10, "init_command": _SESSION.format(timeout=self._timeout)},
+            connect_args={
+                "connect_timeout": 10,
+                "read_timeout": self._timeout + 60,
+                "write_timeout": self._timeout + 60,
+                "init_command": _SESSION.format(timeout=self._timeout),
+            },
             **json_options(),
         )
         self._isolation = f"SET TRANSACTION ISOLATION LEVEL {isolation.upper()}"

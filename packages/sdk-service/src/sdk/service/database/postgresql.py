@@ -35,6 +35,10 @@ class PostgresqlDriver:
             connect_args={
                 "connect_timeout": 10,
                 "application_name": "sdk",
+                "keepalives_idle": 30,
+                "keepalives_interval": 10,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 60_000,
                 "options": f"-c lock_timeout={int(timeout * 1000)} -c timezone=UTC",
             },
             **json_options(),

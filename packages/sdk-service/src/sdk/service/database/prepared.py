@@ -29,7 +29,7 @@ Params = Mapping[str, Any]
 Process = Callable[[Any], Any]
 Description = Sequence[Sequence[Any]]
 
-_VARIANTS = 256  # SQL texts kept for one statement with IN lists
+_VARIANTS = 256  # SQL texts kept for one statement, by the columns of an INSERT or the lengths of its IN lists
 
 
 class Prepared:
@@ -62,6 +62,8 @@ class Prepared:
         names = frozenset(params) if isinstance(statement, Insert) else None
         found = self._compiled.get((key, names))
         if found is None:
+            if len(self._compiled) >= _VARIANTS:
+                self._compiled.clear()
             found = self._compiled[key, names] = Compiled(statement, dialect, names)
         return found
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sdk.core.errors import ConfigurationError, StorageBusy, StorageError, StorageUnavailable
 from sdk.service import failpoints
-from sdk.service.database.jobs import Outcome
+from sdk.service.database.jobs import Figures, Outcome
 from sdk.service.database.unit import Driver, Unit
 from sdk.service.database.workers import Workers
 from sdk.service.errors import CommitUnknown
@@ -75,21 +76,24 @@ class _Session:
         *,
         write: bool,
         timeout: float,
+        figures: Figures,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._driver, self._write, self._timeout = driver, write, timeout
+        self._driver, self._write, self._timeout, self._figures = driver, write, timeout, figures
         self._sleep, self._jitter = sleep, jitter
         self._connection: PoolProxiedConnection | None = None
 
     def run(self, job: Job) -> Outcome:
         deadline = time.monotonic() + self._timeout
+        self._figures.units += 1
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return Outcome(job, self._migrate(job) if job.exclusive else self._once(job))
             except _Lost as lost:
                 if attempt == ATTEMPTS or time.monotonic() >= deadline or job.abandoned:
                     return Outcome(job, error=lost.error)
+                self._figures.repeats += 1
                 log.debug("a unit is run again", unit=job.name, attempt=attempt, reason=str(lost))
             except Exception as error:  # noqa: BLE001 - it goes to the caller
                 return Outcome(job, error=self._driver.translate(error) or error)
@@ -140,7 +144,7 @@ class _Session:
         return value
 
     def _commit(self, job: Job, dbapi: Any, cursor: Any) -> None:
-        if self._write:
+        if self._write and failpoints.active:
             failpoints.reach(f"commit.before {job.name}")
         try:
             self._driver.commit(cursor)
@@ -151,7 +155,8 @@ class _Session:
                     f"the connection broke while {job.name} was being committed; look for its effects first"
                 ) from error
             raise self._classified(error, dbapi, cursor) from error
-        if self._write:
+        self._figures.commits += self._write
+        if self._write and failpoints.active:
             failpoints.reach(f"commit.after {job.name}")
 
     def _classified(self, error: BaseException, dbapi: Any, cursor: Any = None) -> BaseException:
@@ -205,10 +210,12 @@ class ServerBackend:
             raise ConfigurationError(f"isolation {isolation!r} is not one of {', '.join(sorted(ISOLATION))}")
         self._driver = _driver(url, schema=schema, timeout=timeout, isolation=isolation, create=not read_only)
         self._read_only = read_only
-        self._readers = Workers(
-            "database-reader", lambda: _Session(self._driver, write=False, timeout=timeout), readers
-        )
-        self._writers = Workers("database-writer", lambda: _Session(self._driver, write=True, timeout=timeout), writers)
+        self.figures = Figures(lambda: self._readers.waiting + self._writers.waiting)
+        self._readers = Workers("database-reader", partial(self._session, write=False, timeout=timeout), readers)
+        self._writers = Workers("database-writer", partial(self._session, write=True, timeout=timeout), writers)
+
+    def _session(self, *, write: bool, timeout: float) -> _Session:
+        return _Session(self._driver, write=write, timeout=timeout, figures=self.figures)
 
     @property
     def driver(self) -> Driver:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sdk.core.errors import ConfigurationError, StorageBusy, StorageError, StorageUnavailable
 from sdk.service.database.borrow import Borrower
 from sdk.service.database.driver_errors import translate_sqlite
-from sdk.service.database.jobs import Outcome
+from sdk.service.database.jobs import Figures, Outcome
 from sdk.service.database.json import json_options
 from sdk.service.database.unit import Unit
 from sdk.service.database.workers import Workers
@@ -117,6 +117,7 @@ class SqliteBackend:
         self.driver = SqliteDriver(where)
         self._check_path()
         self._writer: Writer | None = None
+        self.figures = Figures(lambda: self._readers.waiting + (self._writer.waiting if self._writer else 0))
         if not read_only:
             self._writer = self._open_writer()
         self._readers = Workers(
@@ -171,7 +172,7 @@ class SqliteBackend:
 
     def _open_writer(self) -> Writer:
         try:
-            return Writer(self.driver, partial(self._connect, write=True), self._begin)
+            return Writer(self.driver, partial(self._connect, write=True), self._begin, self.figures)
         except sqlite3.Error as error:
             raise self.driver.translate(error) or error from error
 

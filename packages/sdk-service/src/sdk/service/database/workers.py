@@ -42,6 +42,10 @@ class Workers(Generic[S]):
         self._idle = 0
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        return len(self._jobs)
+
     def submit(self, job: Job) -> None:
         with self._ready:
             if self._closed:

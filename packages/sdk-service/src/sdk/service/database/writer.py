@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from sdk.service.database.jobs import Job
+    from sdk.service.database.jobs import Figures, Job
     from sdk.service.database.sqlite import SqliteDriver
 
 BATCH_UNITS: Final = 64
@@ -48,8 +48,9 @@ class Writer:
         driver: SqliteDriver,
         connect: Callable[[], sqlite3.Connection],
         begin: Callable[[sqlite3.Connection], None],
+        figures: Figures,
     ) -> None:
-        self._driver, self._begin = driver, begin
+        self._driver, self._begin, self._figures = driver, begin, figures
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._held: Job | None = None
         self._lock = threading.Lock()
@@ -59,6 +60,10 @@ class Writer:
         self._connection = connect()
         self._thread = threading.Thread(target=self._main, name="sqlite-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        return self._jobs.qsize()
 
     def submit(self, job: Job) -> None:
         with self._lock:
@@ -138,6 +143,7 @@ class Writer:
             outcomes = self._together(jobs)
         except TransactionLost as lost:
             log.warning("a batch of units was rolled back; each is run again alone", units=len(jobs), cause=str(lost))
+            self._figures.repeats += len(jobs)
             for job in jobs:
                 deliver([self._alone(job)])
             return
@@ -229,6 +235,8 @@ class Writer:
         if failpoints.active:
             self._reach("commit.before", jobs)
         self._control("COMMIT")
+        self._figures.commits += 1
+        self._figures.units += len(jobs)
         if failpoints.active:
             self._reach("commit.after", jobs)
 
