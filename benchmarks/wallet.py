@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ PEER_SECONDS = 3.0
 TOOLBOX = "bsv-wallet-toolbox"
 PAYMENT = {
     "description": "a test action",
+    "labels": ["pay"],
     "outputs": [{"lockingScript": "76a914" + "ab" * 20 + "88ac", "satoshis": 100, "outputDescription": "a payment"}],
 }
 EVERYTHING = {
@@ -80,9 +82,12 @@ async def _actions(report: Callable[..., None], size: int) -> float:
             report(f"{name}, {AT_ONCE} at once", many, "/s", limit=250)
             outputs = await _repeat(lambda: wallet.list_outputs(LIST_OUTPUTS), 100)
             report(f"listOutputs(100), {size:,} mined outputs", outputs, "/s", peers.rate("list_outputs"))
-            actions = await _repeat(lambda: wallet.list_actions({"labels": [], "limit": 10, **EVERYTHING}), 100)
-            theirs = {peer: 1000 / rate for peer, rate in peers.rate("list_actions").items()}
-            report(f"listActions(10, everything), {size:,} mined outputs", 1000 / actions, "ms", theirs, limit=10)
+            for what, label, limit in (("payments", "pay", 10), ("receipts of 100 outputs", "in", None)):
+                args = {"labels": [label], "limit": 10, **EVERYTHING}
+                actions = await _repeat(partial(wallet.list_actions, args), 100)
+                theirs = {peer: 1000 / rate for peer, rate in peers.rate("list_actions", label=label).items()}
+                name = f"listActions(10 {what}, everything), {size:,} mined outputs"
+                report(name, 1000 / actions, "ms", theirs, limit=limit)
     return one
 
 
@@ -178,8 +183,8 @@ class _Toolbox:
     def call(self, op: str, **request: Any) -> dict[str, float]:
         return {} if self._peer is None else {TOOLBOX: self._peer.call(op, **request)}
 
-    def rate(self, job: str) -> dict[str, float]:
-        return self.call("rate", job=job, seconds=PEER_SECONDS)
+    def rate(self, job: str, **given: str) -> dict[str, float]:
+        return self.call("rate", job=job, seconds=PEER_SECONDS, **given)
 
 
 @asynccontextmanager

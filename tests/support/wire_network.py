@@ -1,4 +1,4 @@
-"""``FakeNetwork`` behind the wires of ARC, WhatsOnChain (spec/arc.md) and a header service (spec/wallet-stack.md §6.2)."""
+"""``FakeNetwork`` behind the wires of ARC, WhatsOnChain (spec/arc.md) and a header service (wallet-stack.md)."""
 
 from __future__ import annotations
 

@@ -47,6 +47,7 @@ def create():
     return opened["wallet"].create_action(
         {
             "description": "a test action",
+            "labels": ["pay"],
             "outputs": [{"lockingScript": PAYEE, "satoshis": 100, "outputDescription": "a payment"}],
         }
     )
@@ -58,10 +59,10 @@ def list_outputs():
     )
 
 
-def list_actions():
+def list_actions(label):
     return opened["wallet"].list_actions(
         {
-            "labels": [],
+            "labels": [label],
             "limit": 10,
             "includeLabels": True,
             "includeInputs": True,
@@ -76,11 +77,11 @@ def list_actions():
 JOBS = {"create": create, "list_outputs": list_outputs, "list_actions": list_actions}
 
 
-def rate(job, seconds):
-    JOBS[job]()
+def rate(job, seconds, **given):
+    JOBS[job](**given)
     count, start = 0, time.perf_counter()
     while True:
-        JOBS[job]()
+        JOBS[job](**given)
         count += 1
         spent = time.perf_counter() - start
         if spent >= seconds:
