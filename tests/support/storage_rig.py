@@ -197,7 +197,13 @@ def dump(unit: Unit) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def _insert_mined(
-    unit: Unit, user_id: int, transaction: Transaction, path: MerklePath, now: datetime, number: int
+    unit: Unit,
+    user_id: int,
+    transaction: Transaction,
+    path: MerklePath,
+    now: datetime,
+    number: int,
+    block_hash: str | None = None,
 ) -> None:
     basket = find_change_basket(unit, user_id)
     assert basket is not None
@@ -211,7 +217,7 @@ def _insert_mined(
         index=path.offset(txid),
         merklePath=path.to_bytes(),
         rawTx=transaction.to_bytes(),
-        blockHash=f"{path.block_height:064x}",
+        blockHash=block_hash or f"{path.block_height:064x}",
         merkleRoot=path.compute_root(txid),
     )
     transaction_id = unit.insert(

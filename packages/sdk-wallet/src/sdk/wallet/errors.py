@@ -21,9 +21,13 @@ class CoinContention(StorageBusy):
 
 
 class AncestryIncomplete(StorageError):
-    """Neither proven here nor stored with its parents, as after a reorganisation that removed a foreign proof."""
+    """Neither proven here nor stored with its parents, as after a reorganisation that removed a foreign proof.
+
+    Once the monitor has found its new proof, the same call works again.
+    """
 
     code = "ERR_ANCESTRY_INCOMPLETE"
+    retryable = True
 
     def __init__(self, txid: str) -> None:
         self.txid = txid

@@ -171,7 +171,10 @@ def known_here(unit: Unit, txids: Collection[str]) -> set[str]:
 
 
 def collect(unit: Unit, txids: Iterable[str]) -> Material:
-    """Bytes and paths of ``txids`` and of all that proves them: two statements at most, however deep."""
+    """Bytes and paths of ``txids`` and of all that proves them: two statements at most, however deep.
+
+    Those of ``txids`` that are not stored are left out; raises ``AncestryIncomplete`` if an ancestor is.
+    """
     wanted = list(dict.fromkeys(txids))
     if not wanted:
         return {}
@@ -182,7 +185,16 @@ def collect(unit: Unit, txids: Iterable[str]) -> Material:
     unproven = [txid for txid, (_, path) in found.items() if path is None]
     if unproven:
         found.update(_material(row) for row in unit.rows(_ANCESTORS, txids=unproven) if row.txid not in found)
+        _check_complete(found)
     return found
+
+
+def _check_complete(found: Material) -> None:
+    """Raised here, so that a unit which could not be proven to anybody is undone."""
+    for raw_tx, path in found.values():
+        for parent in parents_of(Transaction.from_bytes(raw_tx)) if path is None else ():
+            if parent not in found:
+                raise AncestryIncomplete(parent)
 
 
 def collect_bytes(unit: Unit, txids: Iterable[str]) -> dict[str, bytes]:

@@ -22,6 +22,7 @@ from sdk.core.storage import (
 )
 from sdk.core.wallet import MAX_POSSIBLE_SATOSHIS, ValidCreateActionArgs
 from sdk.service.database import Prepared
+from sdk.wallet.errors import AncestryIncomplete
 from sdk.wallet.funding import Need, Shape, fund, shuffled
 from sdk.wallet.lifecycle import TransactionStatus
 from sdk.wallet.storage.ancestry import collect, store_ancestry
@@ -120,7 +121,7 @@ def create_action(unit: Unit, request: CreateRequest) -> Created:
 
     store_ancestry(unit, request.evidence.ancestry, now)
     source_txids = tuple(dict.fromkeys([*(each.txid for each in named), *(row.txid for row in chosen)]))
-    material = collect(unit, _needed(args, named, source_txids))
+    material = _material(unit, _needed(args, named, source_txids))
     record_named(unit, named, transaction_id, material)
 
     prefix = _random_text(request.entropy, DERIVATION_BYTES)
@@ -148,6 +149,15 @@ def _needed(args: ValidCreateActionArgs, named: Sequence[NamedInput], source_txi
     if args.is_sign_action or not args.options.return_txid_only:
         return source_txids
     return [each.txid for each in named if each.script is None]
+
+
+def _material(unit: Unit, txids: Sequence[str]) -> Material:
+    """All of it, or the action is undone: what cannot be proven to a receiver is not worth signing."""
+    material = collect(unit, txids)
+    for txid in txids:
+        if txid not in material:
+            raise AncestryIncomplete(txid)
+    return material
 
 
 def _no_send_change(
