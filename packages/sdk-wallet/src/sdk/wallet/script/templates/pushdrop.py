@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sdk.core import opcodes as op
 from sdk.core.script import Script, push, push_minimal
-from sdk.core.wallet.keys import CreateSignatureArgs, GetPublicKeyArgs
 from sdk.wallet.keys import operations
 from sdk.wallet.keys.public_key import PublicKey
 from sdk.wallet.script import sighash
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol, TypeAlias
 
-    from sdk.core.wallet.keys import CreateSignatureResult, GetPublicKeyResult
+    from sdk.core.wallet.keys import CreateSignatureArgs, CreateSignatureResult, GetPublicKeyArgs, GetPublicKeyResult
     from sdk.wallet.keys import KeyDeriver, PrivateKey
     from sdk.wallet.keys.deriver import Counterparty
     from sdk.wallet.keys.protocol import ProtocolID
@@ -108,6 +107,8 @@ async def lock_with_wallet(
     originator: str | None = None,
 ) -> Script:
     """The same through a BRC-100 wallet; whatever it raises comes through."""
+    from sdk.core.wallet.keys import CreateSignatureArgs, GetPublicKeyArgs
+
     named = GetPublicKeyArgs(protocol_id=protocol_id, key_id=key_id, counterparty=counterparty, for_self=for_self)
     key = PublicKey.from_hex((await wallet.get_public_key(named, originator)).public_key)
     signed = list(fields)
@@ -135,6 +136,8 @@ async def unlock_with_wallet(
     originator: str | None = None,
 ) -> Script:
     """The same through a BRC-100 wallet; whatever it raises comes through."""
+    from sdk.core.wallet.keys import CreateSignatureArgs
+
     request = CreateSignatureArgs(
         protocol_id=protocol_id,
         key_id=key_id,
