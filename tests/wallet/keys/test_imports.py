@@ -22,4 +22,4 @@ def test_lazy_names() -> None:
     assert sdk.wallet.keys.ProtoWallet.__name__ == "ProtoWallet"
     assert sdk.wallet.keys.PrivilegedKeyManager.__name__ == "PrivilegedKeyManager"
     with pytest.raises(AttributeError, match="nothing"):
-        sdk.wallet.keys.nothing  # type: ignore[attr-defined]  # noqa: B018
+        sdk.wallet.keys.nothing  # noqa: B018
