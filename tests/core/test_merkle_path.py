@@ -208,6 +208,7 @@ def test_nodes_that_can_be_computed_may_be_given() -> None:
     assert wider.trim() == MerklePath.from_block(1, BLOCK[:4], [BLOCK[0]])
 
 
+TWO_REPEATS = "a second duplicate at one level, where only the last node repeats"
 NO_BLOCK = "no block has transactions at these offsets"
 A, B, C = (name(i) for i in (21, 22, 23))
 
@@ -225,6 +226,7 @@ A, B, C = (name(i) for i in (21, 22, 23))
         ([[PathLeaf(0, A, True), PathLeaf(0, B)]], "offset 0 stands twice at level 0"),
         ([[PathLeaf(0, None), PathLeaf(1, A, True)]], "node 0 at level 0 has no left neighbour to repeat"),
         ([[PathLeaf(0, A, True), PathLeaf(1, B), PathLeaf(3, None)]], "node 3 at level 0 has no left neighbour to repeat"),  # noqa: E501
+        ([[PathLeaf(0, A, True), PathLeaf(1, None), PathLeaf(3, None)]], TWO_REPEATS),
         ([[PathLeaf(0, A, True), PathLeaf(1, B)], [PathLeaf(2, C)]], "node 2 at level 1 proves nothing"),
         ([[PathLeaf(0, A, True), PathLeaf(1, B)], [PathLeaf(1, C), PathLeaf(3, C)]], "node 3 at level 1 proves nothing"),  # noqa: E501
         ([[PathLeaf(4, A, True), PathLeaf(5, B)], [PathLeaf(3, C)]], "node 0 at level 2 is missing"),

@@ -25,7 +25,7 @@ STRICTER = {
     r"shortest form": "compact integers not in the shortest form",
     r"trailing bytes|extended format": "trailing bytes",
     r"flags must be": "flags of a BUMP node",
-    r"no left neighbour|side by side|stands at two offsets": "duplicate at an even offset; two equal siblings",
+    r"no left neighbour|second duplicate|side by side|stands at two offsets": "duplicate at an even offset; two equal siblings",
     r"no block has|only transaction of its block": "offsets that fit no block size",
     r"proves nothing": "nodes of a BUMP that prove nothing",
     r"not what lies below": "nodes of a BUMP that contradict what lies below them",

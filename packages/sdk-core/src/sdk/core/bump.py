@@ -27,6 +27,7 @@ def read_levels(data: bytes, position: int, tree_height: int) -> tuple[list[list
             raise ParseError(_WHAT, f"{count} nodes cannot fit in the {size - start} bytes left", position)
         position = start
         level: list[Node] = []
+        repeats = False  # so that two-byte nodes cannot fill the memory
         for _ in range(count):
             start = position
             offset, position = read_varint(data, start, _WHAT)
@@ -35,6 +36,9 @@ def read_levels(data: bytes, position: int, tree_height: int) -> tuple[list[list
             flags = data[position]
             position += 1
             if flags == DUPLICATE:
+                if repeats:
+                    raise ParseError(_WHAT, "a second duplicate at one level, where only the last node repeats", start)
+                repeats = True
                 level.append((offset, flags, None, start))
                 continue
             if flags > TXID:
