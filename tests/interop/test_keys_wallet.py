@@ -53,7 +53,7 @@ def test_forms_of_a_key(node: Peer, python: Peer, key: PrivateKey) -> None:
 @some
 @given(keys, keys, st.text(st.characters(codec="utf-8"), max_size=40))
 def test_derivation(node: Peer, python: Peer, key: PrivateKey, other: PrivateKey, invoice: str) -> None:
-    request = {"root": key.to_hex(), "counterparty": other.public_key.to_hex(), "invoice": invoice}
+    request: dict[str, Any] = {"root": key.to_hex(), "counterparty": other.public_key.to_hex(), "invoice": invoice}
     for peer in (node, python):
         assert peer.call("derive_private", **request) == derive_private_child(key, other.public_key, invoice).to_hex()
         assert peer.call("derive_public", **request) == derive_public_child(key, other.public_key, invoice).to_hex()
@@ -81,13 +81,13 @@ async def test_what_is_deterministic_is_the_same(
         args = named(protocol, key_id, counterparty)
         for for_self in (False, True):
             expected = await ours(key, "get_public_key", {**args, "forSelf": for_self})
-            request = {"root": key.to_hex(), "args": {**args, "forSelf": for_self}}
+            request: dict[str, Any] = {"root": key.to_hex(), "args": {**args, "forSelf": for_self}}
             assert node.call("wallet", method="getPublicKey", **request) == expected
             assert python.call("wallet", method="get_public_key", **request)["publicKey"] == expected["publicKey"]
         request = {"root": key.to_hex(), "args": {**args, "data": list(data)}}
-        made = await ours(key, "create_hmac", request["args"])  # type: ignore[arg-type]
+        made = await ours(key, "create_hmac", request["args"])
         assert node.call("wallet", method="createHmac", **request) == made
-        signed = await ours(key, "create_signature", request["args"])  # type: ignore[arg-type]
+        signed = await ours(key, "create_signature", request["args"])
         assert node.call("wallet", method="createSignature", **request) == signed
 
 

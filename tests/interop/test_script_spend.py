@@ -144,14 +144,18 @@ fields = st.lists(st.binary(max_size=300), min_size=1, max_size=5)
 @some
 @given(fields, st.sampled_from(["before", "after"]), st.booleans(), st.booleans())
 def test_pushdrop(node: Peer, values: list[bytes], position: Any, for_self: bool, sign: bool) -> None:
-    named = {"key_id": "1", "counterparty": PrivateKey.from_int(7).public_key.to_hex(), "for_self": for_self}
+    named: dict[str, Any] = {
+        "key_id": "1",
+        "counterparty": PrivateKey.from_int(7).public_key.to_hex(),
+        "for_self": for_self,
+    }
     ours = pushdrop.lock_with_keys(
         KeyDeriver(KEY),
         values,
         protocol_id=(2, "tokens"),
         include_signature=sign,
         position=position,
-        **named,  # type: ignore[arg-type]
+        **named,
     )
     if b"\0" not in values:  # which they write as the empty field (docs/differences.md)
         theirs = node.call(
