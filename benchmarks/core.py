@@ -9,7 +9,7 @@ import tracemalloc
 from contextlib import ExitStack
 from hashlib import sha256
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdk.core import Beef, BlockHeader, MerklePath, OutPoint, Script, Transaction, TransactionInput, TransactionOutput
 from sdk.core.chain import MAIN
@@ -46,7 +46,7 @@ class Peers:
                     raise
                 print(f"  without {name}: {missing}")
 
-    def rates(self, work: str, data: bytes, **more: str) -> dict[str, float]:
+    def rates(self, work: str, data: bytes, **more: Any) -> dict[str, float]:
         found: dict[str, float] = {}
         for name, peer in self._peers.items():
             try:
