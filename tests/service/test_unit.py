@@ -369,3 +369,13 @@ async def test_figures_and_readiness(database: Database) -> None:
     assert 'database_commits_total{database="wallet"} ' in render(registry).decode()
     await database.close()
     assert "closed" in str(await database.check())
+
+
+async def test_r26_a_unit_cannot_be_async(sqlite: Database) -> None:
+    async def wrong(unit: Unit) -> None:
+        things.add(unit, "a")
+
+    for refused in (sqlite.write, sqlite.read):
+        with pytest.raises(TypeError, match="plain function"):
+            await refused(wrong)
+    assert await sqlite.read(things.names) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ class Job:
 
     @classmethod
     def of(cls, function: Callable[..., Any], args: tuple[Any, ...], *, exclusive: bool = False) -> Job:
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function.__qualname__} is async; a unit of work is a plain function (docs/database.md)")
         loop = asyncio.get_running_loop()
         return cls(function, args, loop.create_future(), loop, exclusive)
 

@@ -168,7 +168,8 @@ class _Session:
             return _Lost(translated or StorageUnavailable(str(error)))
         if cursor is not None:
             self._rollback(dbapi, cursor)
-        if isinstance(translated, StorageBusy) and self._driver.translate(cause) is not cause:
+        told = self._driver.translate(cause)
+        if isinstance(translated, StorageBusy) and isinstance(told, StorageBusy) and told is not cause:
             return _Lost(translated)  # the driver's; one that the unit raised is its verdict, not ours to repeat
         return translated or error
 

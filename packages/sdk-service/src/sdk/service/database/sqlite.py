@@ -162,7 +162,7 @@ class SqliteBackend:
         if path.is_dir():
             raise StorageUnavailable(f"{path} is a directory; name a database file")
         if self._read_only and not path.exists():
-            raise StorageUnavailable(f"{path} does not exist and was to be opened read-only")
+            raise StorageUnavailable(f"{path} does not exist; `sdk db upgrade` creates it")
         if not self._read_only:
             target = path if path.exists() else path.parent
             if not os.access(target, os.W_OK):
