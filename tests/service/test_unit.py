@@ -375,7 +375,8 @@ async def test_r26_a_unit_cannot_be_async(sqlite: Database) -> None:
     async def wrong(unit: Unit) -> None:
         things.add(unit, "a")
 
+    function: Any = wrong
     for refused in (sqlite.write, sqlite.read):
         with pytest.raises(TypeError, match="plain function"):
-            await refused(wrong)
+            await refused(function)
     assert await sqlite.read(things.names) == []
