@@ -78,7 +78,7 @@ def _read_entries(
         if version == V1:
             transaction, position = read(data, position)
             index, position = _read_index(data, position, len(paths), _RAW_AND_PATH)
-        elif data[position : position + 1] == b"\x02":
+        elif position < len(data) and data[position] == _TXID_ONLY:
             position += 33
         else:
             index, position = _read_index(data, position, len(paths), _TXID_ONLY)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Sources: TypeAlias = list[tuple[bytes, int]]
 """Hash and output number of what each input spends."""
 
+_ANY = 1 << 32  # outputs a transaction may have that is not here
+
 
 @dataclass(frozen=True, slots=True)
 class BeefValidity:
@@ -48,16 +50,18 @@ def examine(
     if not allow_txid_only:
         reasons += (f"transaction {_hex(digest)} is here by its txid alone" for digest in txid_only)
     proven = {digest for digest, entry in entries.items() if entry.transaction is None or entry.path_index is not None}
-    sources = {
-        digest: entry.transaction.sources()
-        for digest, entry in entries.items()
-        if entry.transaction is not None and digest not in proven
-    }
+    sources: dict[bytes, Sources] = {}
+    output_counts: dict[bytes, int] = {}
+    for digest, entry in entries.items():
+        if entry.transaction is not None:
+            spent, output_counts[digest] = entry.transaction.sources_and_output_count()
+            if digest not in proven:
+                sources[digest] = spent
     missing, unproven = _follow(entries, sources, proven)
     for source, spender in missing.items():
         reasons.append(f"transaction {_hex(source)}, spent by {_hex(spender)}, is missing")
     reasons += _own_faults(entries, sources)
-    reasons += _dangling(entries, sources)
+    reasons += _dangling(sources, output_counts)
     return BeefValidity(
         tuple(reasons),
         tuple(map(_hex, missing)),
@@ -96,12 +100,15 @@ def _follow(
     spenders: dict[bytes, list[bytes]] = {}
     still_open: dict[bytes, int] = {}
     for digest, spent in sources.items():
-        parents = {parent for parent, _ in spent}
+        parents = {parent for parent, _ in spent} if len(spent) > 1 else [parent for parent, _ in spent]
         still_open[digest] = len(parents) or 1
         for parent in parents:
-            spenders.setdefault(parent, []).append(digest)
-            if parent not in entries:
-                missing.setdefault(parent, digest)
+            if parent in spenders:
+                spenders[parent].append(digest)
+            else:
+                spenders[parent] = [digest]
+                if parent not in entries:
+                    missing[parent] = digest
     ready = list(proven)
     while ready:
         for digest in spenders.get(ready.pop(), ()):
@@ -111,17 +118,11 @@ def _follow(
     return missing, [digest for digest, left in still_open.items() if left]
 
 
-def _dangling(entries: Mapping[bytes, BeefEntry], sources: Mapping[bytes, Sources]) -> Iterator[str]:
+def _dangling(sources: Mapping[bytes, Sources], output_counts: Mapping[bytes, int]) -> Iterator[str]:
     """Inputs of unproven transactions that name an output their source does not have."""
-    counts: dict[bytes, int] = {}
     for digest, spent in sources.items():
         for index, (parent, vout) in enumerate(spent):
-            entry = entries.get(parent)
-            if entry is None or entry.transaction is None:
-                continue
-            if parent not in counts:
-                counts[parent] = entry.transaction.output_count()
-            count = counts[parent]
+            count = output_counts.get(parent, _ANY)
             if vout >= count:
                 yield f"input {index} of {_hex(digest)} spends output {vout} of {_hex(parent)}, which has {count}"
 

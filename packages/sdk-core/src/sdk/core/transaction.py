@@ -20,6 +20,7 @@ from sdk.core.transaction_parts import (
     new_output,
     take_inputs,
     take_outputs,
+    take_sources,
 )
 
 if TYPE_CHECKING:
@@ -183,15 +184,15 @@ class Transaction:
 
     def sources(self) -> list[tuple[bytes, int]]:
         """Each input's outpoint as wire-order hash and output number, without taking the transaction apart."""
-        data = self._bytes
-        return [
-            (data[position : position + 32], int.from_bytes(data[position + 32 : position + 36], "little"))
-            for position in input_positions(data)[:-1]
-        ]
+        return take_sources(self._bytes)[0]
+
+    def sources_and_output_count(self) -> tuple[list[tuple[bytes, int]], int]:
+        """``sources``, and how many outputs there are, in one pass."""
+        return take_sources(self._bytes)
 
     def output_count(self) -> int:
         """How many outputs there are, without taking the transaction apart."""
-        return read_varint(self._bytes, input_positions(self._bytes)[-1], _WHAT)[0]
+        return take_sources(self._bytes)[1]
 
     @property
     def is_coinbase(self) -> bool:

@@ -200,3 +200,23 @@ def input_positions(data: bytes) -> list[int]:
             position = start + length + 4
         positions.append(position)
     return positions
+
+
+def take_sources(data: bytes) -> tuple[list[tuple[bytes, int]], int]:
+    """Each input's outpoint (wire-order hash and output number) and the number of outputs, in one pass."""
+    sources: list[tuple[bytes, int]] = []
+    count = data[4]
+    position = 5
+    if count > 252:
+        count, position = read_varint(data, 4, _WHAT)
+    for _ in range(count):
+        end = position + 32
+        sources.append((data[position:end], int.from_bytes(data[end : end + 4], "little")))
+        length = data[position + 36]
+        if length < 253:
+            position += length + 41
+        else:
+            length, start = read_varint(data, position + 36, _WHAT)
+            position = start + length + 4
+    count = data[position]
+    return sources, count if count < 253 else read_varint(data, position, _WHAT)[0]
