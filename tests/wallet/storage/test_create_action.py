@@ -146,6 +146,16 @@ async def test_everything_goes_to_the_output_that_asks_for_the_most(rig: Rig, al
     assert fee_of(created) == FeeModel(1).fee(sign(created).size())
 
 
+async def test_more_coins_than_a_statement_takes_parameters(rig: Rig, alice: AuthId) -> None:
+    txids = await rig.mine(alice, [100] * 33_000)
+    created = await rig.create(alice, outputs=[pay(MAX_POSSIBLE_SATOSHIS)])
+    assert len(created.inputs) == 33_000
+    assert {each.source_txid for each in created.inputs} == {*txids}
+    assert created.input_beef is not None
+    await rig.process(alice, created)
+    assert await rig.provider.balance(alice) == 0
+
+
 async def test_a_token_in_the_change_basket_is_never_spent_as_funding(rig: Rig, alice: AuthId) -> None:
     await rig.mine(alice, [10_000])
     await rig.act(alice, outputs=[pay(5_000, basket="default")])

@@ -18,6 +18,7 @@ from sdk.core.transaction import Transaction
 from sdk.service.database import Prepared
 from sdk.wallet.errors import AncestryIncomplete
 from sdk.wallet.lifecycle import RequestStatus
+from sdk.wallet.storage.batches import batches
 from sdk.wallet.storage.names import insert_ignoring
 from sdk.wallet.storage.tables import proven_tx_reqs, proven_txs, raw, wallet_ancestors, wallet_parents
 
@@ -153,7 +154,7 @@ def store_ancestry(unit: Unit, ancestry: Ancestry, now: datetime) -> None:
     """Keep what is new. A transaction that has a request here gets its proof by the request alone (R1)."""
     proven: Iterable[dict[str, Any]] = ancestry.proven
     if ancestry.proven:
-        requested = {row.txid for row in unit.rows(_REQUESTED, txids=[row["txid"] for row in ancestry.proven])}
+        requested = _txids(unit, _REQUESTED, [row["txid"] for row in ancestry.proven])
         proven = [row for row in ancestry.proven if row["txid"] not in requested]
     unit.run_many(_INSERT_PROVEN, [{**row, "created_at": now, "updated_at": now} for row in proven])
     unit.run_many(_INSERT_ANCESTOR, [{**row, "created_at": now} for row in ancestry.unproven])
@@ -167,7 +168,11 @@ def store_parents(unit: Unit, txid: str, parents: Sequence[str]) -> None:
 
 def known_here(unit: Unit, txids: Collection[str]) -> set[str]:
     """Those that this storage proved, or signed and did not see fail."""
-    return {row.txid for row in unit.rows(_KNOWN, txids=list(txids))} if txids else set()
+    return _txids(unit, _KNOWN, list(txids))
+
+
+def _txids(unit: Unit, statement: Prepared, txids: Sequence[str]) -> set[str]:
+    return {row.txid for some in batches(txids) for row in unit.rows(statement, txids=some)}
 
 
 def collect(unit: Unit, txids: Iterable[str]) -> Material:
@@ -179,12 +184,14 @@ def collect(unit: Unit, txids: Iterable[str]) -> Material:
     if not wanted:
         return {}
     found: Material = {}
-    for row in unit.rows(_FETCH, txids=wanted):
-        if row.merklePath is not None or row.txid not in found:
-            found[row.txid] = (row.rawTx, row.merklePath)
+    for some in batches(wanted):
+        for row in unit.rows(_FETCH, txids=some):
+            if row.merklePath is not None or row.txid not in found:
+                found[row.txid] = (row.rawTx, row.merklePath)
     unproven = [txid for txid, (_, path) in found.items() if path is None]
+    for some in batches(unproven):
+        found.update(_material(row) for row in unit.rows(_ANCESTORS, txids=some) if row.txid not in found)
     if unproven:
-        found.update(_material(row) for row in unit.rows(_ANCESTORS, txids=unproven) if row.txid not in found)
         _check_complete(found)
     return found
 
@@ -200,7 +207,7 @@ def _check_complete(found: Material) -> None:
 def collect_bytes(unit: Unit, txids: Iterable[str]) -> dict[str, bytes]:
     """The bytes alone, whatever became of the transactions; those not stored are left out."""
     wanted = list(dict.fromkeys(txids))
-    return {row.txid: row.rawTx for row in unit.rows(_BYTES, txids=wanted)} if wanted else {}
+    return {row.txid: row.rawTx for some in batches(wanted) for row in unit.rows(_BYTES, txids=some)}
 
 
 def _material(row: Row) -> tuple[str, tuple[bytes, bytes | None]]:

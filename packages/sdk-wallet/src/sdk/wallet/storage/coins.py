@@ -10,6 +10,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.errors import CoinContention
 from sdk.wallet.funding import Coin, Tier
 from sdk.wallet.lifecycle import TransactionStatus, predicates
+from sdk.wallet.storage.batches import batches
 from sdk.wallet.storage.tables import outputs, raw, transactions
 
 if TYPE_CHECKING:
@@ -155,8 +156,6 @@ def available_change(unit: Unit, user_id: int, basket_id: int, most: int) -> int
 
 def reserve(unit: Unit, user_id: int, output_ids: Sequence[int], spender: int, now: datetime) -> None:
     """Take the outputs for transaction ``spender``: all of them, or ``CoinContention`` (R25)."""
-    if not output_ids:
-        return
-    taken = unit.run(_RESERVE, ids=list(output_ids), user=user_id, spender=spender, now=now)
+    taken = sum(unit.run(_RESERVE, ids=some, user=user_id, spender=spender, now=now) for some in batches(output_ids))
     if taken != len(output_ids):
         raise CoinContention(len(output_ids), taken)

@@ -13,6 +13,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.script import spv
 from sdk.wallet.script.errors import SpvError
 from sdk.wallet.storage.ancestry import ancestry_of, collect
+from sdk.wallet.storage.batches import batches
 from sdk.wallet.storage.inputs import InputEvidence
 from sdk.wallet.storage.tables import proven_txs
 
@@ -90,4 +91,4 @@ async def _known(beef: Beef, database: Database) -> dict[str, Transaction]:
 
 
 def _proven_among(unit: Unit, txids: list[str]) -> set[str]:
-    return {row.txid for row in unit.rows(_PROVEN, txids=txids)}
+    return {row.txid for some in batches(txids) for row in unit.rows(_PROVEN, txids=some)}

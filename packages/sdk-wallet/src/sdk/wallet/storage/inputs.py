@@ -12,6 +12,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.errors import AncestryIncomplete
 from sdk.wallet.lifecycle import TransactionStatus
 from sdk.wallet.storage.ancestry import Ancestry, beef_of
+from sdk.wallet.storage.batches import batches
 from sdk.wallet.storage.tables import mine, outputs, raw, transactions, wallet_action_inputs
 
 if TYPE_CHECKING:
@@ -149,10 +150,14 @@ def find_stored(unit: Unit, user_id: int, outpoints: Sequence[WireOutPoint]) -> 
     """This user's stored outputs among ``outpoints``."""
     if not outpoints:
         return {}
-    txids, vouts = list({each.txid for each in outpoints}), list({each.vout for each in outpoints})
-    rows = unit.rows(_STORED, user=user_id, txids=txids, vouts=vouts)
     wanted = {(each.txid, each.vout) for each in outpoints}
-    return {(row.txid, row.vout): row for row in rows if (row.txid, row.vout) in wanted}
+    found = {}
+    for some in batches(list(wanted)):
+        txids, vouts = list({txid for txid, _ in some}), list({vout for _, vout in some})
+        for row in unit.rows(_STORED, user=user_id, txids=txids, vouts=vouts):
+            if (row.txid, row.vout) in wanted:
+                found[row.txid, row.vout] = row
+    return found
 
 
 def resolve_inputs(
@@ -200,8 +205,11 @@ def _check_not_spent_before(unit: Unit, user_id: int, named: Sequence[NamedInput
     """A foreign output has no row to reserve; what this user signed before says whether it is used."""
     if not named:
         return
-    rows = unit.rows(_NAMED_BEFORE, user=user_id, txids=list({each.txid for each in named}))
-    spenders = {(row.txid, row.vout): row.spender for row in rows}
+    spenders = {
+        (row.txid, row.vout): row.spender
+        for some in batches(list({each.txid for each in named}))
+        for row in unit.rows(_NAMED_BEFORE, user=user_id, txids=some)
+    }
     for each in named:
         spender = spenders.get((each.txid, each.given.outpoint.vout))
         if spender is not None:

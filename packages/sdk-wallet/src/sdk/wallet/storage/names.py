@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, insert, select, true, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from sdk.service.database import Prepared
+from sdk.wallet.storage.batches import batches
 from sdk.wallet.storage.tables import (
     output_baskets,
     output_tags,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, Table
 
-    from sdk.service.database import Unit
+    from sdk.service.database import Row, Unit
 
 DEFAULT_BASKET = "default"
 DEFAULT_WANTED, DEFAULT_MINIMUM = 144, 32
@@ -56,26 +57,26 @@ class NameTable:
 
     def existing(self, unit: Unit, user_id: int, names: Sequence[str]) -> dict[str, int]:
         """Keys of those that exist and are not deleted."""
-        if not names:
-            return {}
-        rows = unit.rows(self.find, user=user_id, names=list(names))
-        return {row.name: row.key for row in rows if not row.isDeleted}
+        return {row.name: row.key for row in self._find(unit, user_id, names) if not row.isDeleted}
+
+    def _find(self, unit: Unit, user_id: int, names: Sequence[str]) -> list[Row]:
+        return [row for some in batches(names) for row in unit.rows(self.find, user=user_id, names=some)]
 
     def ensure(self, unit: Unit, user_id: int, names: Iterable[str], now: datetime, **columns: Any) -> dict[str, int]:
         """Keys of all ``names``; what is missing is made with ``columns``, what was deleted comes back."""
         wanted = list(dict.fromkeys(names))
         if not wanted:
             return {}
-        rows = unit.rows(self.find, user=user_id, names=wanted)
-        if any(row.isDeleted for row in rows):
-            unit.run(self.revive, user=user_id, names=wanted, now=now)
+        rows = self._find(unit, user_id, wanted)
+        for some in batches([row.name for row in rows if row.isDeleted]):
+            unit.run(self.revive, user=user_id, names=some, now=now)
         keys = {row.name: row.key for row in rows}
         missing = [name for name in wanted if name not in keys]
         if not missing:
             return keys
         row = {"userId": user_id, "isDeleted": False, "created_at": now, "updated_at": now, **columns}
         unit.run_many(self.insert, [{**row, self.name: name} for name in missing])
-        return keys | {row.name: row.key for row in unit.rows(self.find, user=user_id, names=missing)}
+        return keys | {row.name: row.key for row in self._find(unit, user_id, missing)}
 
 
 BASKETS = NameTable(output_baskets, output_baskets.c.basketId, output_baskets.c.name)
@@ -153,4 +154,5 @@ def add_tags(unit: Unit, user_id: int, tags: Mapping[int, Sequence[str]], now: d
         for tag in dict.fromkeys(each)
     ]
     if unit.run_many(_MAP_TAGS, rows) != len(rows):
-        unit.run(_REVIVE_TAGS, outputs=list(tags), now=now)
+        for some in batches(list(tags)):
+            unit.run(_REVIVE_TAGS, outputs=some, now=now)
