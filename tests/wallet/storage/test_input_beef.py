@@ -19,8 +19,9 @@ from support.storage_rig import Rig, pay
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sdk.core.storage import AuthId, StorageCreateActionResult
+    from sdk.core.storage import AuthId, StorageCreateActionResult, WalletStorage
     from sdk.service.database import Database
+    from sdk.wallet.storage.provider import StorageProvider
 
 ANYONE = Script(b"\x51")
 NOBODY = Script(b"\x6a")
@@ -213,3 +214,25 @@ async def test_r19_an_unreachable_network_leaves_it_queued(network_rig: Rig) -> 
     assert [each.status for each in results.not_delayed_results] == ["serviceError"]
     (request,) = (await network_rig.dump())["proven_tx_reqs"]
     assert {"sending", sent.txid()} <= {*(each for each in request if isinstance(each, str))}
+
+
+async def test_r8_what_no_block_may_hold_yet_is_held_not_sent(network_rig: Rig) -> None:
+    alice, world = await network_rig.user(), World(network_rig.services)
+    await network_rig.mine(alice, [50_000, 50_000])
+    locked = {"lockTime": world.network.height + 50}
+    args = spending(world.mined, 1, world.beef(), **locked)
+    args["inputs"][0]["sequenceNumber"] = 1
+    created = await network_rig.create(alice, args)
+    before = await network_rig.dump()
+    with pytest.raises(InvalidOperation, match="locked until"):
+        await network_rig.process(alice, created)
+    assert await network_rig.dump() == before
+    held, _ = await network_rig.process(alice, created, is_no_send=True)
+    assert held.lock_time == locked["lockTime"]
+    final = await network_rig.create(alice, outputs=[pay(10)], **locked)  # every sequence is final
+    await network_rig.process(alice, final)
+
+
+def satisfies_the_port(provider: StorageProvider) -> WalletStorage:
+    """Checked by mypy."""
+    return provider
