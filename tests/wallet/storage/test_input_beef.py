@@ -219,7 +219,7 @@ async def test_r19_an_unreachable_network_leaves_it_queued(network_rig: Rig) -> 
 async def test_r8_what_no_block_may_hold_yet_is_held_not_sent(network_rig: Rig) -> None:
     alice, world = await network_rig.user(), World(network_rig.services)
     await network_rig.mine(alice, [50_000, 50_000])
-    locked = {"lockTime": world.network.height + 50}
+    locked: dict[str, Any] = {"lockTime": world.network.height + 50}
     args = spending(world.mined, 1, world.beef(), **locked)
     args["inputs"][0]["sequenceNumber"] = 1
     created = await network_rig.create(alice, args)
