@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator
 
 from sdk.service.errors import InvalidValue
@@ -29,11 +28,33 @@ NAMING_CONVENTION: Final = {
 Key: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """A 64-bit primary or foreign key. SQLite gives row ids only to INTEGER."""
 
-LongBinary: Final = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
-"""Bytes of any length; MySQL's BLOB ends at 64 KiB."""
 
-LongText: Final = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-"""Text of any length; MySQL's TEXT ends at 64 KiB."""
+class LongBinary(TypeDecorator[bytes]):
+    """Bytes of any length; MySQL's BLOB ends at 64 KiB."""
+
+    impl = sa.LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in ("mysql", "mariadb"):
+            from sqlalchemy.dialects.mysql import LONGBLOB
+
+            return dialect.type_descriptor(LONGBLOB())
+        return dialect.type_descriptor(sa.LargeBinary())
+
+
+class LongText(TypeDecorator[str]):
+    """Text of any length; MySQL's TEXT ends at 64 KiB."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in ("mysql", "mariadb"):
+            from sqlalchemy.dialects.mysql import LONGTEXT
+
+            return dialect.type_descriptor(LONGTEXT())
+        return dialect.type_descriptor(sa.Text())
 
 
 class Timestamp(TypeDecorator[datetime]):
@@ -55,9 +76,13 @@ class Timestamp(TypeDecorator[datetime]):
         if dialect.name == "sqlite":
             return dialect.type_descriptor(sa.String(24))
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True, precision=3))
+            from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+            return dialect.type_descriptor(TIMESTAMP(timezone=True, precision=3))
         if dialect.name in ("mysql", "mariadb"):
-            return dialect.type_descriptor(mysql.DATETIME(fsp=3))
+            from sqlalchemy.dialects.mysql import DATETIME
+
+            return dialect.type_descriptor(DATETIME(fsp=3))
         return dialect.type_descriptor(sa.DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 
 from sdk.core.errors import SchemaTooNew
-from sdk.service.database.types import Timestamp
+from sdk.service.database.types import LongBinary, LongText, Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,8 @@ class MigrationSet:
 
 def _render_item(type_: str, item: Any, context: Any) -> str | Literal[False]:
     """Our column types, as a migration writes them."""
-    if type_ == "type" and isinstance(item, Timestamp):
-        context.imports.add("from sdk.service.database import Timestamp")
-        return "Timestamp()"
+    if type_ == "type" and isinstance(item, (Timestamp, LongBinary, LongText)):
+        name = type(item).__name__
+        context.imports.add(f"from sdk.service.database import {name}")
+        return f"{name}()"
     return False
