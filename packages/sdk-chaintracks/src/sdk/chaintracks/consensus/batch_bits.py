@@ -1,0 +1,138 @@
+"""Required bits for a run of headers, without asking ``required_bits`` where the answer is plain. Pure.
+
+Works on columns that hold the window followed by the run; ``start`` is the position of the run's first header and
+``base`` the height of position 0. Each function gives the first position whose bits are wrong (or the columns'
+length), and appends to ``unchecked`` the positions whose history is missing.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from sdk.chaintracks.consensus.compact import work_of
+from sdk.chaintracks.consensus.difficulty import (
+    DAA_SPAN,
+    EDA_BLOCKS,
+    EDA_SECONDS,
+    INTERVAL,
+    daa_target_bits,
+    required_bits,
+    suitable,
+)
+from sdk.chaintracks.consensus.window import MEDIAN_SPAN, MissingHistory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sdk.chaintracks.consensus.rules import Rules
+    from sdk.chaintracks.consensus.window import Window
+
+
+def first_wrong_bits(rules: Rules, columns: Window, start: int, unchecked: list[int]) -> int:
+    """Position of the first header from ``start`` on whose bits are not those required, or the number of columns."""
+    end = len(columns.bits)
+    if not rules.check_bits:
+        unchecked.extend(range(start, end))
+        return end
+    if columns.first + start == 0:
+        start += 1  # genesis is exempt
+    if rules.no_retargeting:
+        return _first_changed(columns, start, unchecked)
+    switch = max(rules.daa_height, INTERVAL) + 1 - columns.first
+    switch = min(max(switch, start), end)
+    legacy = _first_wrong_legacy(rules, columns, start, switch, unchecked)
+    return legacy if legacy < switch else _first_wrong_daa(rules, columns, switch, unchecked)
+
+
+def _first_changed(columns: Window, start: int, unchecked: list[int]) -> int:
+    bits = columns.bits
+    if start == 0:
+        unchecked.append(0)
+        start = 1
+    if bits[start - 1 :].count(bits[start - 1]) == len(bits) - start + 1:
+        return len(bits)
+    return next(each for each in range(start, len(bits)) if bits[each] != bits[each - 1])
+
+
+def _first_wrong(rules: Rules, columns: Window, positions: Iterable[int], end: int, unchecked: list[int]) -> int:
+    """The plain way: one by one."""
+    times, bits, base = columns.times, columns.bits, columns.first
+    for each in positions:
+        try:
+            if bits[each] != required_bits(rules, base + each, times[each], columns):
+                return each
+        except MissingHistory:
+            unchecked.append(each)
+    return end
+
+
+def _first_wrong_legacy(rules: Rules, columns: Window, start: int, end: int, unchecked: list[int]) -> int:
+    if start >= end:
+        return end
+    if rules.allow_min_difficulty:
+        return _first_wrong_min_difficulty(rules, columns, start, end, unchecked)
+    return _first_wrong(rules, columns, _unplain(rules, columns, start, end), end, unchecked)
+
+
+def _unplain(rules: Rules, columns: Window, start: int, end: int) -> Iterable[int]:
+    """Positions at which the bits are not plainly those of the parent."""
+    times, bits, base = columns.times, columns.bits, columns.first
+    edge = MEDIAN_SPAN + EDA_BLOCKS  # a parent before it has medians that need more than the columns hold
+    shift = max(MEDIAN_SPAN - 1, start - edge)
+    medians = [sorted(times[at - MEDIAN_SPAN + 1 : at + 1])[MEDIAN_SPAN // 2] for at in range(shift, end)]
+    for at in range(start, end):
+        parent = at - 1
+        if parent < edge or (base + at) % INTERVAL == 0 or bits[at] != bits[parent]:
+            yield at
+        elif bits[at] != rules.pow_limit_bits:
+            if medians[parent - shift] - medians[parent - EDA_BLOCKS - shift] >= EDA_SECONDS:
+                yield at
+
+
+def _first_wrong_min_difficulty(rules: Rules, columns: Window, start: int, end: int, unchecked: list[int]) -> int:
+    times, bits, base, limit = columns.times, columns.bits, columns.first, rules.pow_limit_bits
+    late = 2 * rules.target_spacing
+    real = _last_real_bits(rules, columns, start - 1)
+    for at in range(start, end):
+        if (base + at) % INTERVAL == 0 or real is None:
+            if _first_wrong(rules, columns, (at,), end, unchecked) != end:
+                return at
+        elif bits[at] != (limit if times[at] > times[at - 1] + late else real):
+            return at
+        if (base + at) % INTERVAL == 0 or bits[at] != limit:
+            real = bits[at]
+    return end
+
+
+def _last_real_bits(rules: Rules, columns: Window, at: int) -> int | None:
+    """Bits of the last header up to ``at`` that is no min-difficulty exception; None when it is before the columns."""
+    while at >= 0:
+        height = columns.first + at
+        if height % INTERVAL == 0 or columns.bits[at] != rules.pow_limit_bits:
+            return columns.bits[at]
+        at -= 1
+    return None
+
+
+def _first_wrong_daa(rules: Rules, columns: Window, start: int, unchecked: list[int]) -> int:
+    times, bits = columns.times, columns.bits
+    end = len(bits)
+    reach = DAA_SPAN + 3  # headers before the one checked
+    known = min(max(start, reach), end)
+    fault = _first_wrong(rules, columns, range(start, known), known, unchecked)
+    if fault < known or known == end:
+        return fault
+    total = list(accumulate(map(work_of, bits)))
+    chosen = [suitable(times, at) for at in range(known - reach + 2, end)]
+    shift = known - reach + 2
+    late = 2 * rules.target_spacing if rules.allow_min_difficulty else None
+    for at in range(known, end):
+        if late is not None and times[at] > times[at - 1] + late:
+            required = rules.pow_limit_bits
+        else:
+            first, last = chosen[at - 1 - DAA_SPAN - shift], chosen[at - 1 - shift]
+            required = daa_target_bits(rules, total[last] - total[first], times[last] - times[first])
+        if bits[at] != required:
+            return at
+    return end

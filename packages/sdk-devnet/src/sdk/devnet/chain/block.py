@@ -1,0 +1,68 @@
+"""Blocks, their proof of work, and the first one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from typing import TYPE_CHECKING
+
+from sdk.core.chain import MOCK
+from sdk.core.header import BlockHeader
+from sdk.core.transaction import Transaction
+from sdk.devnet.chain.merkle import merkle_path, merkle_root
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sdk.core.merkle_path import MerklePath
+
+BLOCK_VERSION = 0x20000000
+_GENESIS_TRANSACTION = (
+    "01000000010000000000000000000000000000000000000000000000000000000000000000ffffffff4d04ffff001d0104455468652054696d"
+    "65732030332f4a616e2f32303039204368616e63656c6c6f72206f6e206272696e6b206f66207365636f6e64206261696c6f757420666f7220"
+    "62616e6b73ffffffff0100f2052a01000000434104678afdb0fe5548271967f1a67130b7105cd6a828e03909a67962e0ea1f61deb649f6bc3f"
+    "4cef38c4f35504e51ec112de5c384df7ba0b8d578a4c702b6bf11d5fac00000000"
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    header: BlockHeader
+    transactions: tuple[Transaction, ...]
+
+    @cached_property
+    def hash(self) -> str:
+        return self.header.hash()
+
+    @cached_property
+    def leaves(self) -> tuple[bytes, ...]:
+        """Txids in internal byte order."""
+        return tuple(each.hash() for each in self.transactions)
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        return {each.txid(): index for index, each in enumerate(self.transactions)}
+
+    @cached_property
+    def size(self) -> int:
+        return 80 + sum(each.size() for each in self.transactions)
+
+    def merkle_path(self, txid: str, height: int) -> MerklePath:
+        """Proof that this block, at ``height``, holds ``txid``; ``KeyError`` if it does not."""
+        return merkle_path(self.leaves, self.positions[txid], height)
+
+
+def genesis() -> Block:
+    """The first block of the chain ``mock``, which is regtest's (§1.3)."""
+    return Block(MOCK.genesis, (Transaction.from_hex(_GENESIS_TRANSACTION),))
+
+
+def mine(previous_hash: str, transactions: Sequence[Transaction], time: int, bits: int) -> Block:
+    """Find a nonce. At ``207fffff`` two tries do on average."""
+    root = merkle_root([each.hash() for each in transactions])[::-1].hex()
+    for nonce in count():
+        header = BlockHeader(BLOCK_VERSION, previous_hash, root, time, bits, nonce)
+        if header.meets_target():
+            break
+    return Block(header, tuple(transactions))
