@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sdk.core.transaction import Transaction, TransactionOutput
+from sdk.core.transaction import TransactionOutput
 from sdk.devnet.chain.block import Block
-from sdk.devnet.chain.chain import Chain, Change, Outcome, Submission
-from sdk.devnet.chain.rules import OP_TRUE, Policy
+from sdk.devnet.chain.chain import Chain, Change, Outcome
+from sdk.devnet.chain.rules import OP_TRUE
 from sdk.devnet.errors import NothingToSpend, OutOfRange
 from sdk.devnet.faucet import Funding, ancestry, build_payment
 from sdk.devnet.faults import Faults
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from sdk.core.merkle_path import MerklePath
     from sdk.core.ports import Clock
     from sdk.core.script import Script
-    from sdk.devnet.chain.chain import Node
+    from sdk.core.transaction import Transaction
+    from sdk.devnet.chain.chain import Node, Submission
     from sdk.devnet.chain.ledger import VerifyInput
+    from sdk.devnet.chain.rules import Policy
     from sdk.devnet.journal import Journal
 
 PREMINE = 110
@@ -117,9 +119,7 @@ class Devnet:
             mined.append(block)
         return mined
 
-    def reorg(
-        self, depth: int = 1, *, transactions: Sequence[Transaction] = (), remine: bool = False
-    ) -> list[Block]:
+    def reorg(self, depth: int = 1, *, transactions: Sequence[Transaction] = (), remine: bool = False) -> list[Block]:
         """Replace the last ``depth`` blocks by ``depth + 1`` others.
 
         The first new block holds ``transactions``, for example ones that spend what a removed one spent; what was

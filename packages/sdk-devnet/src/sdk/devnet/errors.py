@@ -1,13 +1,13 @@
 """Errors of the local chain.
 
-    SdkError
-    └─ DevnetError                 ERR_DEVNET
-       ├─ TransactionRefused       ERR_TRANSACTION_REFUSED    a node would not take it; kind, reason, competitors
-       ├─ BlockRefused             ERR_BLOCK_REFUSED          it breaks a consensus rule; reason in the node's words
-       ├─ OutOfRange (ValueError)  ERR_OUT_OF_RANGE           a height, depth or amount the chain cannot serve
-       ├─ NothingToSpend           ERR_NOTHING_TO_SPEND       the faucet cannot pay that much
-       ├─ JournalDamaged           ERR_JOURNAL_DAMAGED        the data directory does not hold what it should
-       └─ CheckFailed              ERR_CHECK_FAILED           a step of the quickstart did not do what it must
+SdkError
+└─ DevnetError                 ERR_DEVNET
+   ├─ TransactionRefused       ERR_TRANSACTION_REFUSED    a node would not take it; kind, reason, competitors
+   ├─ BlockRefused             ERR_BLOCK_REFUSED          it breaks a consensus rule; reason in the node's words
+   ├─ OutOfRange (ValueError)  ERR_OUT_OF_RANGE           a height, depth or amount the chain cannot serve
+   ├─ NothingToSpend           ERR_NOTHING_TO_SPEND       the faucet cannot pay that much
+   ├─ JournalDamaged           ERR_JOURNAL_DAMAGED        the data directory does not hold what it should
+   └─ CheckFailed              ERR_CHECK_FAILED           a step of the quickstart did not do what it must
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class DevnetError(SdkError):
     code = "ERR_DEVNET"
 
 
-class TransactionRefused(DevnetError):
-    """``reason`` is the node's reject reason (spec/consensus.md §4.8, §5.1); ``competing`` the transactions in the way."""
+class TransactionRefused(DevnetError):  # noqa: N818
+    """``reason`` is the node's reject reason (spec/consensus.md §4.8, §5.1); ``competing`` are the txids in the way."""
 
     code = "ERR_TRANSACTION_REFUSED"
 
@@ -58,7 +58,7 @@ class TransactionRefused(DevnetError):
         return f"transaction {self.txid} refused: {self.reason}{rivals}"
 
 
-class BlockRefused(DevnetError):
+class BlockRefused(DevnetError):  # noqa: N818
     code = "ERR_BLOCK_REFUSED"
 
     def __init__(self, block_hash: str, reason: str) -> None:
@@ -69,7 +69,7 @@ class BlockRefused(DevnetError):
         return f"block {self.block_hash} refused: {self.reason}"
 
 
-class OutOfRange(DevnetError, ValueError):
+class OutOfRange(DevnetError, ValueError):  # noqa: N818
     code = "ERR_OUT_OF_RANGE"
 
     def __init__(self, what: str, value: int, lowest: int, highest: int) -> None:
@@ -80,7 +80,7 @@ class OutOfRange(DevnetError, ValueError):
         return f"{self.what} is {self.value}; it must be from {self.lowest} to {self.highest}"
 
 
-class NothingToSpend(DevnetError):
+class NothingToSpend(DevnetError):  # noqa: N818
     code = "ERR_NOTHING_TO_SPEND"
 
     def __init__(self, wanted: int, available: int) -> None:
@@ -94,9 +94,9 @@ class NothingToSpend(DevnetError):
         )
 
 
-class JournalDamaged(DevnetError):
+class JournalDamaged(DevnetError):  # noqa: N818
     code = "ERR_JOURNAL_DAMAGED"
 
 
-class CheckFailed(DevnetError):
+class CheckFailed(DevnetError):  # noqa: N818
     code = "ERR_CHECK_FAILED"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sdk.core.beef import Beef
 from sdk.core.encodings import MAX_SATOSHIS
 from sdk.core.script import Script
-from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
+from sdk.core.transaction import Transaction, TransactionInput, TransactionOutput
 from sdk.devnet.chain.rules import OP_TRUE
 from sdk.devnet.chain.scripts import script_hash
 from sdk.devnet.errors import NothingToSpend, OutOfRange
@@ -16,6 +16,7 @@ from sdk.devnet.errors import NothingToSpend, OutOfRange
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sdk.core.transaction import OutPoint
     from sdk.devnet.chain.chain import Chain
 
 MAX_FAUCET_INPUTS = 500

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:

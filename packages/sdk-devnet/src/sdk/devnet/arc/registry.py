@@ -61,9 +61,7 @@ class Registry:
             record.receivers.append(receiver)
             self._callbacks.forgive(receiver.url)
 
-    def set(
-        self, record: Record, status: ArcStatus, *, extra_info: str = "", competing: tuple[str, ...] = ()
-    ) -> None:
+    def set(self, record: Record, status: ArcStatus, *, extra_info: str = "", competing: tuple[str, ...] = ()) -> None:
         """Move to ``status`` and tell the receivers that want it."""
         record.status, record.extra_info, record.competing = status, extra_info, competing
         record.node = self._chain.block_of(record.txid) if status is ArcStatus.MINED else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdk.devnet.arc.callbacks import CallbackSender
 from sdk.devnet.arc.problems import ArcProblem
-from sdk.devnet.arc.registry import Record, Registry, timestamp
+from sdk.devnet.arc.registry import Registry, timestamp
 from sdk.devnet.arc.statuses import BAD, ArcStatus
 from sdk.devnet.arc.validation import check, check_beef, find_sources
 from sdk.devnet.chain.chain import Outcome
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sdk.core.transaction import Transaction
     from sdk.devnet.arc.bodies import Payload
     from sdk.devnet.arc.options import SubmitOptions
+    from sdk.devnet.arc.registry import Record
     from sdk.devnet.arc.settings import ArcSettings
     from sdk.devnet.devnet import Devnet
 

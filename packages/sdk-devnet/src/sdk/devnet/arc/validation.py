@@ -32,9 +32,7 @@ def find_sources(chain: Chain, transaction: Transaction) -> list[TransactionOutp
     return found
 
 
-def check(
-    chain: Chain, transaction: Transaction, sources: Sequence[TransactionOutput], options: SubmitOptions
-) -> None:
+def check(chain: Chain, transaction: Transaction, sources: Sequence[TransactionOutput], options: SubmitOptions) -> None:
     """Raises ``ArcProblem`` with the first thing that is wrong."""
     _check_size(chain, transaction)
     _check_inputs(transaction, sources)

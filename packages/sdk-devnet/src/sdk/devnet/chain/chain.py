@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from sdk.core.transaction import OutPoint, Transaction, TransactionOutput
-from sdk.devnet.chain.block import Block, genesis, mine
-from sdk.devnet.chain.ledger import Coin, Ledger, VerifyInput, check_amounts, check_maturity
+from sdk.devnet.chain.block import genesis, mine
+from sdk.devnet.chain.ledger import Coin, Ledger, check_amounts, check_maturity
 from sdk.devnet.chain.mempool import Mempool, Orphans
 from sdk.devnet.chain.merkle import has_duplicate_pair, merkle_root
 from sdk.devnet.chain.rules import (
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from sdk.core.header import BlockHeader
     from sdk.core.merkle_path import MerklePath
     from sdk.core.script import Script
+    from sdk.core.transaction import OutPoint, Transaction, TransactionOutput
+    from sdk.devnet.chain.block import Block
+    from sdk.devnet.chain.ledger import VerifyInput
 
 MEDIAN_SPAN = 11
 
@@ -311,9 +313,7 @@ class Chain:
         disconnected, connected = self._switch(node)
         self._index(node)
         accepted, dropped = self._refill(disconnected, connected) if disconnected else self._retire(block)
-        return Change(
-            disconnected=tuple(disconnected), connected=tuple(connected), accepted=accepted, dropped=dropped
-        )
+        return Change(disconnected=tuple(disconnected), connected=tuple(connected), accepted=accepted, dropped=dropped)
 
     def _index(self, node: Node) -> None:
         self.nodes[node.hash] = node

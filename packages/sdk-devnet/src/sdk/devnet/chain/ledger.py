@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sdk.core.encodings import MAX_SATOSHIS
-from sdk.core.transaction import OutPoint, Transaction, TransactionOutput
+from sdk.core.transaction import OutPoint
 from sdk.devnet.chain.rules import is_false_return
 from sdk.devnet.errors import BlockRefused, RefusalKind, TransactionRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sdk.core.transaction import Transaction, TransactionOutput
     from sdk.devnet.chain.block import Block
     from sdk.devnet.chain.rules import Policy
 
@@ -117,9 +118,7 @@ class Ledger:
 def check_maturity(transaction: Transaction, spent: Sequence[Coin], height: int, maturity: int) -> None:
     for coin in spent:
         if coin.coinbase and coin.height is not None and height - coin.height < maturity:
-            raise TransactionRefused(
-                transaction.txid(), RefusalKind.IMMATURE, "bad-txns-premature-spend-of-coinbase"
-            )
+            raise TransactionRefused(transaction.txid(), RefusalKind.IMMATURE, "bad-txns-premature-spend-of-coinbase")
 
 
 def check_amounts(transaction: Transaction, spent: Sequence[Coin]) -> int:

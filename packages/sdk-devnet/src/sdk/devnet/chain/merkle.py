@@ -27,9 +27,7 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 def has_duplicate_pair(leaves: Sequence[bytes]) -> bool:
     """Whether two distinct adjacent nodes of a pair are equal at any level (CVE-2012-2459)."""
-    return any(
-        level[i] == level[i + 1] for level in merkle_levels(leaves) for i in range(0, len(level) - 1, 2)
-    )
+    return any(level[i] == level[i + 1] for level in merkle_levels(leaves) for i in range(0, len(level) - 1, 2))
 
 
 def siblings(leaves: Sequence[bytes], index: int) -> list[bytes | None]:
