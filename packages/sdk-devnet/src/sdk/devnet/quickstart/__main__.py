@@ -1,0 +1,73 @@
+"""``python -m sdk.devnet.quickstart``: exit code 0 only if every step was checked."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from sdk.core.errors import SdkError
+from sdk.devnet.quickstart.checks import Protocol
+from sdk.devnet.quickstart.story import tell
+from sdk.devnet.system import stack
+
+
+def main() -> int:
+    console = Console(highlight=False)
+    folder = Path(tempfile.mkdtemp(prefix="sdk-quickstart-"))
+    started = time.monotonic()
+    try:
+        asyncio.run(_run(console, folder))
+    except SdkError as error:
+        console.print(f"[red]failed:[/red] {error}", soft_wrap=True)
+        console.print(f"The logs and databases are in {folder}", soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 130
+    shutil.rmtree(folder)
+    console.print(f"[green]Every step was checked.[/green] {time.monotonic() - started:.1f} s")
+    return 0
+
+
+async def _run(console: Console, folder: Path) -> None:
+    protocol = Protocol(lambda text: console.print(f"  {text} ..."))
+    console.print("[bold]Bringing the system up[/bold]")
+    protocol.begin("starting")
+    async with stack(folder, say=protocol.say) as system:
+        where = ", ".join(f"{each.name} {each.url}" for each in system.programs)
+        protocol.done("Devnet, header service, wallet storage and monitor are up", f"{len(system.programs)} processes")
+        console.print(f"  {where}", soft_wrap=True)
+        console.print("[bold]Two wallets, one payment[/bold]")
+        actions, balances = await tell(system, protocol)
+        protocol.begin("Stopping everything")
+    protocol.done("Everything is stopped", "every process ended with code 0")
+    _show(console, protocol, actions, balances)
+
+
+def _show(console: Console, protocol: Protocol, actions: list[tuple[str, object]], balances: dict[str, int]) -> None:
+    steps = Table("step", "checked", "seconds", title="What happened")
+    for what, shown, seconds in protocol.steps:
+        steps.add_row(what, shown, f"{seconds:.1f}")
+    console.print(steps)
+    table = Table("wallet", "action", "satoshis", "status", "txid", title="Actions")
+    for name, action in actions:
+        table.add_row(
+            name,
+            getattr(action, "description"),
+            f"{getattr(action, 'satoshis'):,}",
+            getattr(action, "status"),
+            getattr(action, "txid")[:16] + "…",
+        )
+    console.print(table)
+    console.print("Balances: " + ", ".join(f"{name} {satoshis:,}" for name, satoshis in balances.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,6 @@
+"""The whole stack on one machine: devnet, header service, wallet storage and monitor, each in its own process."""
+
+from sdk.devnet.system.program import Program, ProgramFailed
+from sdk.devnet.system.stack import Stack, stack
+
+__all__ = ["Program", "ProgramFailed", "Stack", "stack"]
