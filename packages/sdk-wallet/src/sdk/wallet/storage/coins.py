@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, func, literal, or_, select, true, update
+from sqlalchemy import and_, bindparam, case, func, literal, select, true, tuple_, update
 
 from sdk.service.database import Prepared
 from sdk.wallet.errors import CoinContention
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WINDOW = 8
 NEAR = 160
 """How far, in order of size, a surer coin is looked for; a default pool (144) is seen whole."""
+FAR = 32
 PAGE = 64
 
 _O = outputs.c
@@ -40,8 +41,9 @@ _FREE = (
 _FUNDING_STATUS = _T.status.in_(bindparam("statuses", expanding=True))
 _MANAGED = and_(*_FREE, _FUNDING_STATUS)
 
-_COIN = select(
+_COLUMNS = (
     _O.outputId,
+    _O.transactionId,
     _O.satoshis,
     _T.status,
     _T.txid,
@@ -50,34 +52,62 @@ _COIN = select(
     _O.derivationPrefix,
     _O.derivationSuffix,
     _O.senderIdentityKey,
-).join(transactions, _T.transactionId == _O.transactionId)
-# Of the index alone, so that looking past the small ones is cheap.
-_NEAR = (
-    select(_O.outputId.label("near"))
-    .where(
-        _O.userId == bindparam("user"),
-        _O.basketId == bindparam("basket"),
-        _O.spendable == true(),
-        _O.satoshis >= bindparam("least"),
-    )
-    .order_by(_O.satoshis, _O.outputId)
-    .limit(NEAR)
-    .subquery("nearby")
 )
-_AT_LEAST = _COIN.join(_NEAR, _NEAR.c.near == _O.outputId)
-_MINED_AT_LEAST = Prepared(_AT_LEAST.where(*_FREE, _T.status == TransactionStatus.COMPLETED.value).limit(WINDOW))
-_SUREST_AT_LEAST = Prepared(
-    _AT_LEAST.where(_MANAGED)
+
+
+def _near(count: int, *, largest: bool) -> Any:
+    """Outputs that would do alone, at one end of their order of size; of the index alone, so that it is cheap."""
+    order = (_O.satoshis, _O.transactionId, _O.outputId)
+    return (
+        select(_O.outputId.label("output"), _O.transactionId.label("source"))
+        .where(
+            _O.userId == bindparam("user"),
+            _O.basketId == bindparam("basket"),
+            _O.spendable == true(),
+            _O.satoshis >= bindparam("least"),
+        )
+        .order_by(*(column.desc() for column in order) if largest else order)
+        .limit(count)
+        .subquery("nearby")
+    )
+
+
+def _coins_of(near: Any) -> Any:
+    joined = near.join(transactions, _T.transactionId == near.c.source).join(outputs, _O.outputId == near.c.output)
+    return select(*_COLUMNS).select_from(joined)
+
+
+def _mined_of(near: Any) -> Any:
+    """Statuses are looked at before rows of outputs are: most of a pool may be waiting to be sent."""
+    source = transactions.alias("source")
+    return (
+        select(near.c.output, near.c.source)
+        .select_from(near.join(source, source.c.transactionId == near.c.source))
+        .where(source.c.status == TransactionStatus.COMPLETED.value)
+        .limit(2 * WINDOW)
+        .subquery("mined")
+    )
+
+
+_SMALLEST, _LARGEST = _near(NEAR, largest=False), _near(FAR, largest=True)
+_SMALLEST_MINED = Prepared(_coins_of(_mined_of(_SMALLEST)).where(*_FREE).limit(WINDOW))
+_LARGEST_MINED = Prepared(_coins_of(_mined_of(_LARGEST)).where(*_FREE).limit(WINDOW))
+_SUREST = Prepared(
+    _coins_of(_SMALLEST)
+    .where(_MANAGED)
     .order_by(case((_T.status == TransactionStatus.UNPROVEN.value, 1), else_=2), _O.satoshis, _O.outputId)
     .limit(WINDOW)
 )
+_PLACE = tuple_(_O.satoshis, _O.transactionId, _O.outputId)
 _BELOW = Prepared(
-    _COIN.where(
+    select(*_COLUMNS)
+    .join(transactions, _T.transactionId == _O.transactionId)
+    .where(
         _MANAGED,
         _O.satoshis <= bindparam("most"),
-        or_(_O.satoshis < bindparam("most"), _O.outputId < bindparam("before")),
+        tuple_(bindparam("most"), bindparam("source"), bindparam("output")) > _PLACE,
     )
-    .order_by(_O.satoshis.desc(), _O.outputId.desc())
+    .order_by(_O.satoshis.desc(), _O.transactionId.desc(), _O.outputId.desc())
     .limit(PAGE)
 )
 _TOTAL = Prepared(
@@ -125,16 +155,20 @@ class UnitCoins:
         self.rows: dict[int, Row] = {}
 
     def at_least(self, satoshis: int) -> list[Coin]:
-        """Mined ones, if there are any among the ``NEAR`` smallest; else those accepted, else those queued (R32)."""
-        who = {"user": self._who["user"], "basket": self._who["basket"]}
-        rows = self._unit.rows(_MINED_AT_LEAST, least=satoshis, **who)
+        """Mined ones, if there are any among the ``NEAR`` smallest or the ``FAR`` largest; else the surest (R32)."""
+        who = {"user": self._who["user"], "basket": self._who["basket"], "least": satoshis}
+        rows = self._unit.rows(_SMALLEST_MINED, **who) or self._unit.rows(_LARGEST_MINED, **who)
         if not rows:
-            rows = self._unit.rows(_SUREST_AT_LEAST, least=satoshis, **self._who)
+            rows = self._unit.rows(_SUREST, least=satoshis, **self._who)
         return sorted(self._coins(rows), key=lambda coin: (coin.satoshis, coin.output_id))
 
     def below(self, satoshis: int, after: Coin | None) -> list[Coin]:
-        most, before = (satoshis - 1, _BEYOND) if after is None else (after.satoshis, after.output_id)
-        return self._coins(self._unit.rows(_BELOW, most=most, before=before, **self._who))
+        if after is None:
+            place = {"most": satoshis - 1, "source": _BEYOND, "output": _BEYOND}
+        else:
+            source = self.rows[after.output_id].transactionId
+            place = {"most": after.satoshis, "source": source, "output": after.output_id}
+        return self._coins(self._unit.rows(_BELOW, **place, **self._who))
 
     def total(self, satoshis: int) -> tuple[int, int]:
         row = self._unit.rows(_TOTAL, more=satoshis, **self._who)[0]

@@ -176,7 +176,7 @@ outputs = _table(
     UniqueConstraint("transactionId", "vout", "userId"),
     Index("idx_outputs_user_spendable_outputid", "userId", "spendable", "outputId"),
     Index("idx_outputs_user_basket_spendable_outputid", "userId", "basketId", "spendable", "outputId"),
-    Index("idx_outputs_user_basket_spendable_satoshis", "userId", "basketId", "spendable", "satoshis"),
+    Index("idx_wallet_outputs_coins", "userId", "basketId", "spendable", "satoshis", "transactionId"),
     Index("idx_outputs_spentby", "spentBy"),
     Index("idx_wallet_outputs_txid", "txid", "vout"),
 )

@@ -363,13 +363,13 @@ def upgrade() -> None:
         ["userId", "basketId", "spendable", "outputId"],
         unique=False,
     )
+    op.create_index("idx_outputs_user_spendable_outputid", "outputs", ["userId", "spendable", "outputId"], unique=False)
     op.create_index(
-        "idx_outputs_user_basket_spendable_satoshis",
+        "idx_wallet_outputs_coins",
         "outputs",
-        ["userId", "basketId", "spendable", "satoshis"],
+        ["userId", "basketId", "spendable", "satoshis", "transactionId"],
         unique=False,
     )
-    op.create_index("idx_outputs_user_spendable_outputid", "outputs", ["userId", "spendable", "outputId"], unique=False)
     op.create_index("idx_wallet_outputs_txid", "outputs", ["txid", "vout"], unique=False)
     op.create_table(
         "tx_labels_map",
