@@ -1,9 +1,9 @@
 """Runs benchmark groups and prints one table; see scripts/bench.
 
 A group is a module of this folder with ``run(report)`` (plain or async). It calls
-``report(bench, ours, unit, peers={}, limit=None)`` once for each row: ``ours`` in ``unit``; ``peers`` the same work done
-by other programs in this very run; ``limit`` what the project promises (a floor for rates, ``.../s``; a ceiling for
-everything else).
+``report(bench, ours, unit, peers={}, limit=None)`` once for each row: ``ours`` in ``unit``; ``peers`` the same work
+done by other programs in this very run; ``limit`` what the project promises (a floor for rates, ``.../s``; a ceiling
+for everything else).
 """
 
 from __future__ import annotations

@@ -172,8 +172,8 @@ class SchemaTooNew(StorageError):
 
     def __str__(self) -> str:
         return (
-            f"the {self.component} tables are at revision {self.found}, which this release (head {self.known}) does not "
-            f"know: they were written by a newer sdk-{self.component}; upgrade it"
+            f"the {self.component} tables are at revision {self.found}, which this release (head {self.known}) does "
+            f"not know: they were written by a newer sdk-{self.component}; upgrade it"
         )
 
 
@@ -345,8 +345,8 @@ class InsufficientFunds(WalletError):
         super().__init__(
             message
             or "Insufficient funds in the available inputs to cover the cost of the required outputs and the "
-            f"transaction fee ({more_satoshis_needed} more satoshis are needed, for a total of {total_satoshis_needed}), "
-            "plus whatever would be required in order to pay the fee to unlock and spend the outputs used to provide "
+            f"transaction fee ({more_satoshis_needed} more satoshis are needed, for a total of "
+            f"{total_satoshis_needed}), plus whatever would be required in order to pay the fee to unlock and spend the outputs used to provide "
             "the additional satoshis."
         )
 

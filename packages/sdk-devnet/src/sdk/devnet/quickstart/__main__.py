@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +17,9 @@ from sdk.core.errors import SdkError
 from sdk.devnet.quickstart.checks import Protocol
 from sdk.devnet.quickstart.story import tell
 from sdk.devnet.system import stack
+
+if TYPE_CHECKING:
+    from sdk.core.wallet import Action
 
 
 def main() -> int:
@@ -51,7 +55,7 @@ async def _run(console: Console, folder: Path) -> None:
     _show(console, protocol, actions, balances)
 
 
-def _show(console: Console, protocol: Protocol, actions: list[tuple[str, object]], balances: dict[str, int]) -> None:
+def _show(console: Console, protocol: Protocol, actions: list[tuple[str, Action]], balances: dict[str, int]) -> None:
     steps = Table("step", "checked", "seconds", title="What happened")
     for what, shown, seconds in protocol.steps:
         steps.add_row(what, shown, f"{seconds:.1f}")
@@ -60,10 +64,10 @@ def _show(console: Console, protocol: Protocol, actions: list[tuple[str, object]
     for name, action in actions:
         table.add_row(
             name,
-            getattr(action, "description"),
-            f"{getattr(action, 'satoshis'):,}",
-            getattr(action, "status"),
-            getattr(action, "txid")[:16] + "…",
+            action.description,
+            f"{action.satoshis:,}",
+            action.status,
+            action.txid[:16] + "…",
         )
     console.print(table)
     console.print("Balances: " + ", ".join(f"{name} {satoshis:,}" for name, satoshis in balances.items()))

@@ -27,7 +27,8 @@ class Network:
         self._http, self._devnet, self._headers = http, devnet_url, headers_url
 
     async def faucet(self, locking_script: str, satoshis: int) -> dict[str, Any]:
-        return await self._post("faucet", {"lockingScript": locking_script, "satoshis": satoshis})
+        answer = await self._post("faucet", {"lockingScript": locking_script, "satoshis": satoshis})
+        return dict(answer)
 
     async def mine(self) -> None:
         await self._post("mine", {"blocks": 1})

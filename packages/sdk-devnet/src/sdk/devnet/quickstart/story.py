@@ -6,10 +6,11 @@ import base64
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from sdk.core.beef import Beef
-from sdk.devnet.quickstart.checks import CheckFailed, Protocol, expect, until
+from sdk.devnet.quickstart.checks import CheckFailed, expect, until
 from sdk.devnet.quickstart.network import Mined, Network
 from sdk.service.http_client import HttpClient
 from sdk.wallet import open_wallet
@@ -18,7 +19,8 @@ from sdk.wallet.script.templates import brc29, data
 from sdk.wallet.settings import WalletSettings
 
 if TYPE_CHECKING:
-    from sdk.core.wallet import CreateActionResult
+    from sdk.core.wallet import Action, CreateActionResult
+    from sdk.devnet.quickstart.checks import Protocol
     from sdk.devnet.system import Stack
     from sdk.wallet import Wallet
 
@@ -47,10 +49,8 @@ class Story:
         prefix, suffix = new_derivation(), new_derivation()
         lock = brc29.lock(faucet, self.alice.identity_key, prefix, suffix)
         funded = await self.network.faucet(lock.to_hex(), FUNDING)
-        sender = faucet.identity_key
-        await receive(
-            self.alice, bytes.fromhex(funded["tx"]), int(funded["outputIndex"]), sender, prefix, suffix, "from the faucet"
-        )
+        tx, index = bytes.fromhex(funded["tx"]), int(funded["outputIndex"])
+        await receive(self.alice, tx, index, faucet.identity_key, prefix, suffix, "from the faucet")
         expect(await self.alice.balance(), FUNDING, "Alice's balance")
         self.funding_txid = str(funded["txid"])
         self.protocol.done("The faucet funds Alice (internalizeAction)", f"balance {FUNDING:,}")
@@ -110,8 +110,9 @@ class Story:
         before = {txid: await self._mined(txid) for txid in self.txids}
         await self.network.reorg(1)
         await self.network.mine()
-        after = {txid: await until("the transactions are mined again", lambda t=txid: self._moved(t, before[t]))  # type: ignore[misc]
-                 for txid in self.txids}
+        after = {
+            txid: await until("it is mined again", partial(self._moved, txid, was)) for txid, was in before.items()
+        }
         height = await self._proven()
         moved = sum(before[txid].block_hash != after[txid].block_hash for txid in self.txids)
         expect(moved, len(self.txids), "transactions in another block than before")
@@ -169,17 +170,14 @@ class Story:
         height = 0
         for _, txid in held:
             mined = await self._mined(txid)
-            header = await until("the header service has the block", lambda m=mined: self._header(m))  # type: ignore[misc]
+            header = await until("the header service has the block", partial(self.network.header, mined.height))
             expect(header["hash"], mined.block_hash, "the header service's block hash")
             expect(header["merkleRoot"], mined.merkle_root, "the header service's merkle root")
             height = max(height, mined.height)
         return height
 
-    async def _header(self, mined: Mined) -> dict[str, Any] | None:
-        return await self.network.header(mined.height)
 
-
-async def tell(stack: Stack, protocol: Protocol) -> tuple[list[tuple[str, Any]], dict[str, int]]:
+async def tell(stack: Stack, protocol: Protocol) -> tuple[list[tuple[str, Action]], dict[str, int]]:
     """Run every step; the actions and the balances of both wallets at the end. Raises ``CheckFailed``."""
     settings = WalletSettings.load(environ=stack.environ)
     keys = {"alice": PrivateKey.generate(), "bob": PrivateKey.generate()}
@@ -207,7 +205,7 @@ async def receive(
     expect(accepted.accepted, True, f"what the wallet says of the payment {description}")
 
 
-async def actions(wallet: Wallet) -> tuple[Any, ...]:
+async def actions(wallet: Wallet) -> tuple[Action, ...]:
     return (await wallet.list_actions({"labels": [], "limit": 100})).actions
 
 

@@ -47,11 +47,10 @@ async def stack(
     monitor_port: int = 0,
     mine_every: float | None = None,
 ) -> AsyncIterator[Stack]:
-    """A running stack with its files in ``folder``; stopped at the end, the last started first.
+    """A running stack with its files in ``folder``, which exists; stopped at the end, the last started first.
 
     Port 0 takes a free one. Raises ``ProgramFailed`` if a part does not start, or does not end with code 0.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as running:
         say("devnet")
         mining = () if mine_every is None else ("--mine-every", str(mine_every))
