@@ -24,7 +24,6 @@ class FaultKind(Enum):
     ERROR = "error"  # answer ``status`` and ``body``, do nothing
     ERROR_ANSWER = "error-answer"  # do what was asked, then answer ``status`` and ``body``
     TRUNCATE = "truncate"  # do what was asked, then break off in the middle of the answer
-    LIE = "lie"  # see ``sdk.devnet.lies``
 
 
 class Fault(WireModel):
@@ -36,7 +35,6 @@ class Fault(WireModel):
     status: int = 503
     body: str = "Service Unavailable"
     content_type: str = "text/plain"
-    lie: str = ""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ _WORDS: dict[int, tuple[str, str]] = {
 }
 
 
-class ArcProblem(Exception):  # noqa: N818 - the name of the thing on the wire
+class ArcProblem(Exception):
     """An answer, not an accident: raised where a request ends, rendered by the routes."""
 
     def __init__(self, status: int, extra_info: str, txid: str | None = None) -> None:

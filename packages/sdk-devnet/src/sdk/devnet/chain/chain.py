@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from sdk.devnet.chain.ledger import VerifyInput
 
 MEDIAN_SPAN = 11
+COINBASE_TAG = b"/sdk-devnet/"
+"""Also keeps coinbases from having the 64 bytes of an inner node of a merkle tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +286,7 @@ class Chain:
         fees = sum(self._fee(each, transactions) for each in transactions)
         height = parent.height + 1
         reward = fees + self.policy.chain.subsidy(height)
-        first = coinbase(height, reward, locking_script, push_number(len(self.nodes)))
+        first = coinbase(height, reward, locking_script, COINBASE_TAG + push_number(len(self.nodes)))
         time = max(time, self.median_time(parent) + 1)
         return mine(parent.hash, [first, *transactions], time, self.policy.chain.pow_limit_bits)
 

@@ -1,1 +1,1 @@
-"""WhatsOnChain's wire (spec/arc.md §3), as far as wallets use it, over the local chain."""
+"""WhatsOnChain's wire (spec/arc.md §3) over the local chain."""

@@ -1,0 +1,110 @@
+"""``sdk devnet serve|mine|reorg|faucet|status``; ``up`` is added by ``sdk.devnet.system``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sdk.devnet.settings import DevnetSettings
+
+_URL = click.option(
+    "--url", envvar="SDK_DEVNET_URL", show_envvar=True, default="http://127.0.0.1:8090", show_default=True
+)
+
+
+@click.group(name="devnet", help="A local chain with the wires of ARC and WhatsOnChain, a faucet and reorgs.")
+def command() -> None:
+    """A group; nothing to do before its sub-commands."""
+
+
+@command.command(name="serve", help="Serve a chain until stopped (SIGTERM or Ctrl-C).")
+@click.option("--host", help="[default: 127.0.0.1]")
+@click.option("--port", type=int, help="0 takes a free one.  [default: 8090]")
+@click.option("--mine-every", type=float, metavar="SECONDS", help="Mine by itself.  [default: only when asked]")
+@click.option("--directory", type=click.Path(path_type=Path), help="Keep the chain here.  [default: nowhere]")
+def serve(host: str | None, port: int | None, mine_every: float | None, directory: Path | None) -> None:
+    from sdk.devnet.settings import DevnetSettings
+    from sdk.service.logging import configure_logging
+
+    configure_logging()
+    settings = DevnetSettings.load(host=host, port=port, mine_every=mine_every, directory=directory)
+    asyncio.run(_serve(settings))
+
+
+@command.command(name="mine", help="Mine BLOCKS blocks (1).")
+@_URL
+@click.argument("blocks", type=int, default=1)
+def mine(url: str, blocks: int) -> None:
+    found = _ask(url, "/mine", {"blocks": blocks})
+    click.echo(f"height {found['height']}  tip {found['tip']}")
+
+
+@command.command(name="reorg", help="Replace the last DEPTH blocks (1) by one more others.")
+@_URL
+@click.option("--remine", is_flag=True, help="Mine what was removed again, in one more block.")
+@click.argument("depth", type=int, default=1)
+def reorg(url: str, remine: bool, depth: int) -> None:
+    found = _ask(url, "/reorg", {"depth": depth, "remine": remine})
+    click.echo(f"height {found['height']}  tip {found['tip']}")
+
+
+@command.command(name="faucet", help="Pay SATOSHIS to LOCKING_SCRIPT (hex); prints outpoint and AtomicBEEF.")
+@_URL
+@click.option("--mine", "mined", is_flag=True, help="Mine the payment at once.")
+@click.argument("locking_script")
+@click.argument("satoshis", type=int)
+def faucet(url: str, mined: bool, locking_script: str, satoshis: int) -> None:
+    paid = _ask(url, "/faucet", {"lockingScript": locking_script, "satoshis": satoshis, "mine": mined})
+    click.echo(f"{paid['txid']}.{paid['outputIndex']}")
+    click.echo(paid["tx"])
+
+
+@command.command(name="status", help="Height, tip and mempool as JSON.")
+@_URL
+def status(url: str) -> None:
+    click.echo(json.dumps(_ask(url, "/status"), indent=2))
+
+
+def _ask(url: str, path: str, body: Any = None) -> Any:
+    """Raises ``ServiceRejected`` with the devnet's words, or ``ServiceUnavailable``."""
+    from sdk.service.http_client import HttpClient
+
+    async def ask() -> Any:
+        http = HttpClient(url, service="devnet")
+        try:
+            return await (http.get_json(path) if body is None else http.post_json(path, body))
+        finally:
+            await http.close()
+
+    return asyncio.run(ask())
+
+
+async def _serve(settings: DevnetSettings, announce: Callable[[str], None] = click.echo) -> None:
+    from contextlib import AsyncExitStack, closing
+
+    from sdk.devnet.arc.settings import ArcSettings
+    from sdk.devnet.chain.rules import Policy
+    from sdk.devnet.devnet import Devnet
+    from sdk.devnet.journal import Journal
+    from sdk.devnet.server import DevnetServer, DevnetUrls
+    from sdk.service.http_app import serve
+
+    journal = None if settings.directory is None else Journal(settings.directory)
+    policy = Policy(fee_satoshis=settings.fee_satoshis, fee_bytes=settings.fee_bytes)
+    arc = ArcSettings(pace=settings.arc_pace, api_key=settings.arc_api_key)
+    with closing(Devnet(policy, premine=settings.premine, journal=journal)) as devnet:
+        async with AsyncExitStack() as stack:
+            app = await DevnetServer(devnet, mine_every=settings.mine_every, arc=arc).open_app(stack)
+
+            def ready(base: str) -> None:
+                urls = DevnetUrls.of(base)
+                announce(f"devnet at {urls.base} (ARC, faucet), {urls.whatsonchain} (WhatsOnChain)")
+
+            await serve(app, settings.host, settings.port, drain=2.0, ready=lambda server: ready(server.url))
