@@ -21,7 +21,8 @@ PROBES: dict[str, tuple[list[str], str]] = {
     "sdk-core": (
         [],
         "import sys, sdk.core as c; from sdk.core import Transaction, Beef, MerklePath, BlockHeader, Script, OutPoint;"
-        "import importlib.metadata as m; names={d.metadata['Name'].lower().replace('_','-') for d in m.distributions()};"
+        "import importlib.metadata as m;"
+        "names={d.metadata['Name'].lower().replace('_','-') for d in m.distributions()};"
         "extra=names-{'sdk-core','pydantic','pydantic-core','annotated-types','typing-extensions','typing-inspection'};"
         "assert not extra, extra",
     ),

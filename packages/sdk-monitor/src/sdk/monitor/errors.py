@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class UnknownTask(SdkError, LookupError):  # noqa: N818
+class UnknownTask(SdkError, LookupError):
     code = "ERR_UNKNOWN_TASK"
 
     def __init__(self, name: str, known: Iterable[str]) -> None:

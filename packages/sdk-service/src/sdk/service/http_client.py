@@ -123,7 +123,7 @@ class HttpPolicy:
     trust_env: bool = False
 
 
-class _Transient(Exception):  # noqa: N818 - never leaves this module
+class _Transient(Exception):
     """An attempt that may be made again."""
 
     def __init__(

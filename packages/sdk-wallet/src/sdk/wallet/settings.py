@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr  # noqa: TC002 - pydantic reads the annotations
+from pydantic import Field, SecretStr
 
 from sdk.service.settings import Settings
 

@@ -59,7 +59,7 @@ class ServerDriver(Driver, Protocol):
     def disconnected(self, error: BaseException, dbapi_connection: Any) -> bool: ...
 
 
-class _Lost(Exception):  # noqa: N818 - never leaves this module
+class _Lost(Exception):
     """The transaction is gone for a reason that may not come again."""
 
     def __init__(self, error: StorageError) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _Status = TypeVar("_Status", R, T)
 
 
-class InvalidTransition(SdkError):  # noqa: N818
+class InvalidTransition(SdkError):
     """The evidence does not allow the change; the row stays as it is."""
 
     code = "ERR_INVALID_TRANSITION"
