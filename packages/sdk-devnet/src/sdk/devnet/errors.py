@@ -44,7 +44,7 @@ class DevnetError(SdkError):
     code = "ERR_DEVNET"
 
 
-class TransactionRefused(DevnetError):  # noqa: N818
+class TransactionRefused(DevnetError):
     """``reason`` is the node's reject reason (spec/consensus.md §4.8, §5.1); ``competing`` are the txids in the way."""
 
     code = "ERR_TRANSACTION_REFUSED"
@@ -58,7 +58,7 @@ class TransactionRefused(DevnetError):  # noqa: N818
         return f"transaction {self.txid} refused: {self.reason}{rivals}"
 
 
-class BlockRefused(DevnetError):  # noqa: N818
+class BlockRefused(DevnetError):
     code = "ERR_BLOCK_REFUSED"
 
     def __init__(self, block_hash: str, reason: str) -> None:
@@ -69,7 +69,7 @@ class BlockRefused(DevnetError):  # noqa: N818
         return f"block {self.block_hash} refused: {self.reason}"
 
 
-class OutOfRange(DevnetError, ValueError):  # noqa: N818
+class OutOfRange(DevnetError, ValueError):
     code = "ERR_OUT_OF_RANGE"
 
     def __init__(self, what: str, value: int, lowest: int, highest: int) -> None:
@@ -80,7 +80,7 @@ class OutOfRange(DevnetError, ValueError):  # noqa: N818
         return f"{self.what} is {self.value}; it must be from {self.lowest} to {self.highest}"
 
 
-class NothingToSpend(DevnetError):  # noqa: N818
+class NothingToSpend(DevnetError):
     code = "ERR_NOTHING_TO_SPEND"
 
     def __init__(self, wanted: int, available: int) -> None:
@@ -94,9 +94,9 @@ class NothingToSpend(DevnetError):  # noqa: N818
         )
 
 
-class JournalDamaged(DevnetError):  # noqa: N818
+class JournalDamaged(DevnetError):
     code = "ERR_JOURNAL_DAMAGED"
 
 
-class CheckFailed(DevnetError):  # noqa: N818
+class CheckFailed(DevnetError):
     code = "ERR_CHECK_FAILED"
