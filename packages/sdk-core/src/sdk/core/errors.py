@@ -346,8 +346,8 @@ class InsufficientFunds(WalletError):
             message
             or "Insufficient funds in the available inputs to cover the cost of the required outputs and the "
             f"transaction fee ({more_satoshis_needed} more satoshis are needed, for a total of "
-            f"{total_satoshis_needed}), plus whatever would be required in order to pay the fee to unlock and spend the "
-            "outputs used to provide the additional satoshis."
+            f"{total_satoshis_needed}), plus whatever would be required in order to pay the fee to unlock and spend "
+            "the outputs used to provide the additional satoshis."
         )
 
     def members(self) -> dict[str, Any]:
