@@ -26,23 +26,25 @@ PROBES: dict[str, tuple[list[str], str]] = {
         "extra=names-{'sdk-core','pydantic','pydantic-core','annotated-types','typing-extensions','typing-inspection'};"
         "assert not extra, extra",
     ),
-    "sdk-service": ([], "from sdk.service.database import Database; import subprocess, sys; COMMANDS"),
-    "sdk-wallet": ([], "import sdk.wallet; from sdk.wallet.keys import PrivateKey; COMMANDS"),
-    "sdk-chaintracks": ([], "import sdk.chaintracks; COMMANDS"),
-    "sdk-monitor": ([], "import sdk.monitor; COMMANDS"),
-    "sdk-module-runtime": ([], "import sdk.module_runtime; COMMANDS"),
-    "sdk-devnet": ([], "import sdk.devnet; COMMANDS"),
+    "sdk-service": ([], "from sdk.service.database import Database; COMMANDS"),
+    "sdk-wallet": ([], "import sdk.wallet; from sdk.wallet.keys import PrivateKey; COMMANDS; TABLES"),
+    "sdk-chaintracks": ([], "import sdk.chaintracks; COMMANDS; TABLES"),
+    "sdk-monitor": ([], "import sdk.monitor; COMMANDS; TABLES"),
+    "sdk-module-runtime": ([], "import sdk.module_runtime; COMMANDS; TABLES"),
+    "sdk-devnet": ([], "import sdk.devnet; COMMANDS; TABLES"),
     "sdk-monitor + sdk-wallet": (
         ["sdk-monitor", "sdk-wallet"],
         "from sdk.core.plugins import PluginRegistry; assert 'wallet' in list(PluginRegistry('sdk.monitor.backends'));"
-        "PluginRegistry('sdk.monitor.backends').load('wallet'); COMMANDS",
+        "PluginRegistry('sdk.monitor.backends').load('wallet'); COMMANDS; TABLES",
     ),
 }
 COMMANDS = (
     "import subprocess, sys, os; sdk=os.path.join(os.path.dirname(sys.executable),'sdk');"
-    "[subprocess.run([sdk,*a],check=True,stdout=subprocess.DEVNULL) for a in (['--help'],['version'],['plugins'])];"
-    "out=subprocess.run([sdk,'db','upgrade','--url','sqlite:///alone.sqlite'],check=True,capture_output=True,text=True);"
-    "subprocess.run([sdk,'db','status','--url','sqlite:///alone.sqlite'],check=True,stdout=subprocess.DEVNULL)"
+    "[subprocess.run([sdk,*a],check=True,stdout=subprocess.DEVNULL) for a in (['--help'],['version'],['plugins'])]"
+)
+TABLES = (
+    "[subprocess.run([sdk,'db',a,'--url','sqlite:///alone.sqlite'],check=True,stdout=subprocess.DEVNULL)"
+    " for a in ('upgrade','status')]"
 )
 
 # The start of the `sdk` command must work where a foreign `sdk/__init__.py` hides the whole namespace, to say so.
@@ -75,7 +77,7 @@ def try_alone(title: str, distributions: list[str], code: str, dist: Path, scrat
     run("uv", "venv", "-q", "--python", sys.executable, str(environment), cwd=scratch)
     python = str(environment / "bin" / "python")
     run("uv", "pip", "install", "-q", "--python", python, "--find-links", str(dist), *distributions, cwd=scratch)
-    run(python, "-W", "error", "-c", code.replace("COMMANDS", COMMANDS), cwd=environment)
+    run(python, "-W", "error", "-c", code.replace("COMMANDS", COMMANDS).replace("TABLES", TABLES), cwd=environment)
     print(f"{title}: installs alone and works", flush=True)
 
 
