@@ -1,19 +1,13 @@
 """Errors of the header service.
 
-    SdkError
-    └─ ChaintracksError
-       ├─ InvalidHeader (ValueError)   a header breaks a rule of consensus; which, where
-       ├─ UnknownParent                a header whose previous hash we do not know
-       ├─ SourceError                  a source of headers failed
-       │  ├─ SourceUnavailable         no answer, or nonsense; try again              (retryable)
-       │  └─ SourceLied                its headers contradict consensus or one another
-       ├─ StoreError                   header files
-       │  ├─ StoreCorrupted            bytes on disk are not the headers that were written
-       │  ├─ StoreLocked               another process writes to this folder
-       │  └─ StoreFull                 no space left; nothing was lost                (retryable)
-       ├─ NotLeader                    another process ingests headers for this database (retryable)
-       ├─ NotCurrent                   asked before the chain is synchronised          (retryable)
-       └─ QuorumNotReached             header services disagree, or too few answered   (retryable)
+SdkError
+└─ ChaintracksError
+   ├─ InvalidHeader (ValueError)   a header breaks a rule of consensus; which, where
+   ├─ UnknownParent                a header whose previous hash we do not know
+   ├─ SourceError                  a source of headers failed
+   │  ├─ SourceUnavailable         no answer, or nonsense; try again              (retryable)
+   │  └─ SourceLied                its headers contradict consensus or one another
+   └─ StoreCorrupted               the stored headers are not those that were written, or of another network
 """
 
 from __future__ import annotations
@@ -78,33 +72,5 @@ class SourceLied(SourceError):
     code = "ERR_SOURCE_LIED"
 
 
-class StoreError(ChaintracksError):
-    code = "ERR_HEADER_STORE"
-
-
-class StoreCorrupted(StoreError):
+class StoreCorrupted(ChaintracksError):
     code = "ERR_HEADER_STORE_CORRUPTED"
-
-
-class StoreLocked(StoreError):
-    code = "ERR_HEADER_STORE_LOCKED"
-
-
-class StoreFull(StoreError):
-    code = "ERR_HEADER_STORE_FULL"
-    retryable = True
-
-
-class NotLeader(ChaintracksError):
-    code = "ERR_NOT_LEADER"
-    retryable = True
-
-
-class NotCurrent(ChaintracksError):
-    code = "ERR_NOT_CURRENT"
-    retryable = True
-
-
-class QuorumNotReached(ChaintracksError):
-    code = "ERR_QUORUM_NOT_REACHED"
-    retryable = True

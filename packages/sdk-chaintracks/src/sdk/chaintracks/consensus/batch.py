@@ -1,4 +1,4 @@
-"""Many consecutive headers at once, column by column: the verdicts of ``check_header`` at many times its speed. Pure."""
+"""Many consecutive headers at once, column by column: the verdicts of ``check_header``, many times faster. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hashlib import sha256
 from itertools import accumulate, compress, count, repeat
 from operator import gt, le
 from struct import iter_unpack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sdk.chaintracks.consensus.batch_bits import first_wrong_bits
 from sdk.chaintracks.consensus.compact import target_of, work_of
@@ -18,9 +18,12 @@ from sdk.chaintracks.consensus.window import MEDIAN_SPAN, Window
 from sdk.core.errors import ParseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sdk.chaintracks.consensus.rules import Rules
+
+
+_number = cast("Callable[[bytes, str], int]", int.from_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,9 @@ def _first_without_work(rules: Rules, hashes: list[bytes], bits: list[int]) -> i
     unfit = [each for each, target in distinct.items() if not 0 < target <= rules.pow_limit]
     targets = map(distinct.__getitem__, bits)
     fault = len(hashes)
-    if not all(map(le, map(int.from_bytes, hashes, repeat("little")), targets)):
+    if not all(map(le, map(_number, hashes, repeat("little")), targets)):
         targets = map(distinct.__getitem__, bits)
-        fault = _first_true(map(gt, map(int.from_bytes, hashes, repeat("little")), targets), fault)
+        fault = _first_true(map(gt, map(_number, hashes, repeat("little")), targets), fault)
     if not rules.forbidden.isdisjoint(hashes):
         fault = min(fault, _first_true(map(rules.forbidden.__contains__, hashes), fault))
     return min([fault, *map(bits.index, unfit)])

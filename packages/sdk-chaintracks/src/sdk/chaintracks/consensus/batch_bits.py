@@ -83,11 +83,16 @@ def _unplain(rules: Rules, columns: Window, start: int, end: int) -> Iterable[in
     medians = [sorted(times[at - MEDIAN_SPAN + 1 : at + 1])[MEDIAN_SPAN // 2] for at in range(shift, end)]
     for at in range(start, end):
         parent = at - 1
-        if parent < edge or (base + at) % INTERVAL == 0 or bits[at] != bits[parent]:
+        if (
+            parent < edge
+            or (base + at) % INTERVAL == 0
+            or bits[at] != bits[parent]
+            or (
+                bits[at] != rules.pow_limit_bits
+                and medians[parent - shift] - medians[parent - EDA_BLOCKS - shift] >= EDA_SECONDS
+            )
+        ):
             yield at
-        elif bits[at] != rules.pow_limit_bits:
-            if medians[parent - shift] - medians[parent - EDA_BLOCKS - shift] >= EDA_SECONDS:
-                yield at
 
 
 def _first_wrong_min_difficulty(rules: Rules, columns: Window, start: int, end: int, unchecked: list[int]) -> int:

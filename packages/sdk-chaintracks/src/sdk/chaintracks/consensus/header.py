@@ -95,9 +95,7 @@ def _place_fault(
     return None
 
 
-def _bits_fault(
-    rules: Rules, height: int, time: int, bits: int, window: Window, unchecked: list[str]
-) -> Fault | None:
+def _bits_fault(rules: Rules, height: int, time: int, bits: int, window: Window, unchecked: list[str]) -> Fault | None:
     if not rules.check_bits:
         unchecked.append(BITS)
         return None

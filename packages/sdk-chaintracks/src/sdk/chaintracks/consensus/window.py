@@ -13,7 +13,7 @@ WINDOW = 2016 + 32
 MEDIAN_SPAN = 11
 
 
-class MissingHistory(Exception):  # noqa: N818 - a signal inside this package, turned into "not checked" by its callers
+class MissingHistory(Exception):
     """A rule needs the header at ``height``, which lies before the window."""
 
     def __init__(self, height: int) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sdk.chaintracks.tree.node import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class TipChange:
 
 @dataclass(frozen=True, slots=True)
 class Rebased:
-    """The root went up: ``passed`` are the active headers after the old root up to the new one, ``dropped`` the others."""
+    """The root went up: ``passed`` are the active headers from the old root to the new one, ``dropped`` the others."""
 
     passed: tuple[Node, ...]
     dropped: tuple[Node, ...]
@@ -73,20 +77,22 @@ class HeaderTree:
         parents = {node.parent.hash for node in self._nodes.values() if node.parent is not None}
         return [node for node in self._nodes.values() if node.hash not in parents]
 
-    def insert(self, parent: Node, raw: bytes, block_hash: bytes, work: int, order: int | None = None) -> Node:
-        """Add a header of ``work`` of its own after ``parent``; the active chain stays until ``choose``.
+    def draft(self, parent: Node, raws: Sequence[bytes], hashes: Sequence[bytes], works: Sequence[int]) -> list[Node]:
+        """Nodes for a run of headers after ``parent``, which the tree does not hold before ``add``."""
+        nodes: list[Node] = []
+        last = parent
+        for order, (raw, block_hash, work) in enumerate(zip(raws, hashes, works, strict=True), self._next_order):
+            last = Node(raw, block_hash, last.height + 1, last.work + work, last, order)
+            nodes.append(last)
+        return nodes
 
-        ``order`` is given when stored headers are loaded again. The header must not be in the tree.
-        """
-        if order is None:
-            order = self._next_order
-        self._next_order = max(self._next_order, order + 1)
-        node = Node(raw, block_hash, parent.height + 1, parent.work + work, parent, order)
-        self._nodes[block_hash] = node
-        return node
+    def add(self, node: Node) -> None:
+        """Hold ``node``, whose parent is held and whose hash is not; the active chain stays."""
+        self._next_order = max(self._next_order, node.order + 1)
+        self._nodes[node.hash] = node
 
-    def choose(self, candidate: Node) -> TipChange | None:
-        """Make ``candidate`` the tip if it has more work than the tip; equal work changes nothing."""
+    def plan(self, candidate: Node) -> TipChange | None:
+        """What making ``candidate`` the tip changes, if it has more work than the tip; equal work changes nothing."""
         old = self.tip
         if candidate.work <= old.work:
             return None
@@ -97,11 +103,14 @@ class HeaderTree:
             node = node.parent
         if node is None:
             raise AssertionError(f"{candidate!r} does not descend from the root {self.root!r}")
-        keep = node.height - self.root.height + 1
-        removed = tuple(reversed(self.active[keep:]))
+        removed = tuple(reversed(self.active[node.height - self.root.height + 1 :]))
         added.reverse()
-        self.active[keep:] = added
         return TipChange(old, candidate, removed, tuple(added))
+
+    def switch(self, change: TipChange) -> None:
+        """Carry out a plan made of this tree as it is."""
+        keep = change.added[0].height - self.root.height
+        self.active[keep:] = change.added
 
     def rebase(self, height: int) -> Rebased:
         """Make the active header at ``height`` the root; forget what does not descend from it."""

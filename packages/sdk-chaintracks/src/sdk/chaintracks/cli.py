@@ -1,0 +1,112 @@
+"""``sdk chaintracks serve|verify``"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sdk.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sdk.chaintracks.settings import ChaintracksSettings
+    from sdk.chaintracks.sources import HeaderSource
+
+NETWORKS = ("main", "test", "stn", "regtest", "teratest", "mock")
+_PUBLIC = ("main", "test", "stn")
+_PUBLIC_PAUSE = 0.35  # WhatsOnChain allows three requests a second without a key
+
+
+@click.group(name="chaintracks", help="Block headers: follow, check and serve them.")
+def command() -> None:
+    """A group; nothing to do before its sub-commands."""
+
+
+@command.command(name="serve", help="Follow the network and serve its headers until stopped (SIGTERM or Ctrl-C).")
+@click.option("--network", type=click.Choice(NETWORKS), help="[default: main]")
+@click.option("--source", multiple=True, help="Base URL of WhatsOnChain's wire, with the network; may be repeated.")
+@click.option("--database", help="sqlite:///path, postgresql+psycopg://… or mysql+pymysql://…")
+@click.option("--host", help="[default: 127.0.0.1]")
+@click.option("--port", type=int, help="0 takes a free one.  [default: 3011]")
+@click.option("--interval", type=float, help="Seconds between two looks at a source.  [default: 10]")
+def serve(source: tuple[str, ...], **given: Any) -> None:
+    from sdk.chaintracks.settings import ChaintracksSettings
+    from sdk.service.logging import configure_logging
+
+    configure_logging()
+    asyncio.run(_serve(ChaintracksSettings.load(source=source or None, **given)))
+
+
+@command.command(name="verify", help="Check FILE, headers of 80 bytes each, and say what holds.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--from-height", type=click.IntRange(0, 0x7FFFFFFF), required=True, help="Height of the first header.")
+@click.option("--network", type=click.Choice(NETWORKS), default="main", show_default=True)
+def verify(file: Path, from_height: int, network: str) -> None:
+    import time
+
+    from sdk.chaintracks.consensus import Rules
+    from sdk.chaintracks.verify import verify_file
+    from sdk.core.chain import ChainParameters
+
+    try:
+        found = verify_file(Rules.of(ChainParameters.named(network)), file, from_height, now=int(time.time()))
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+    click.echo(f"{found.count} {network} headers hold, heights {found.first}-{found.last}")
+    click.echo(f"tip      {found.tip_hash}")
+    click.echo(f"work     {found.work:064x}")
+    click.echo(f"speed    {found.count / max(found.seconds, 1e-9):,.0f} headers/s ({found.seconds:.3f} s)")
+    for each in found.unchecked:
+        click.echo(f"not checked, because what comes before is not in the file: {each}")
+
+
+def _sources(settings: ChaintracksSettings) -> list[HeaderSource]:
+    from sdk.chaintracks.sources.whatsonchain import WhatsOnChainSource
+
+    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
+    if settings.source:
+        return [WhatsOnChainSource(url, api_key=key, pause=settings.pause or 0.0) for url in settings.source]
+    if settings.network not in _PUBLIC:
+        raise ConfigurationError(f"no public source serves {settings.network}: name one with --source")
+    pause = _PUBLIC_PAUSE if settings.pause is None else settings.pause
+    return [
+        WhatsOnChainSource(WhatsOnChainSource.base_url(settings.network), name="WhatsOnChain", api_key=key, pause=pause)
+    ]
+
+
+async def _serve(settings: ChaintracksSettings) -> None:
+    from sdk.chaintracks.engine import Chaintracks
+    from sdk.chaintracks.server import create_chaintracks_app
+    from sdk.service.database import Database
+    from sdk.service.http_app import serve as serve_app
+
+    sources = _sources(settings)
+    database = await Database.open(settings.database, schema=settings.database_schema)
+    try:
+        service = await Chaintracks.open(
+            settings.network,
+            database,
+            sources,
+            interval=settings.interval,
+            max_backoff=settings.max_backoff,
+            stale_after=settings.stale_after,
+        )
+        await service.sync()
+        tip = service.chain.tip
+        for each in service.followers:
+            if each.last_error is not None:
+                click.echo(f"sdk: {each.last_error}; it is tried again", err=True)
+        try:
+            await service.start()
+            await serve_app(
+                create_chaintracks_app(service),
+                settings.host,
+                settings.port,
+                ready=lambda server: click.echo(f"headers of {settings.network} up to {tip.height}: {server.url}"),
+            )
+        finally:
+            await service.stop()
+    finally:
+        await database.close()

@@ -1,0 +1,100 @@
+"""A header service in one object: the chain, and the sources it follows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sdk.chaintracks.chain import HeaderChain
+from sdk.chaintracks.follower import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sdk.chaintracks.sources import HeaderSource
+    from sdk.core.ports import Clock
+    from sdk.service.database import Database
+
+
+def system_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+class Chaintracks:
+    """``start`` begins to follow every source on its own; ``sync`` looks once, now. Times in seconds.
+
+    It counts as current while some source has confirmed, within ``stale_after``, that we have its best block, and our
+    chain has the work the network is known to have.
+    """
+
+    def __init__(
+        self,
+        chain: HeaderChain,
+        sources: Sequence[HeaderSource],
+        *,
+        interval: float = 10.0,
+        max_backoff: float = 300.0,
+        stale_after: float = 900.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.chain = chain
+        self._monotonic, self._stale_after = monotonic, stale_after
+        self.followers = [
+            Follower(chain, source, interval=interval, max_backoff=max_backoff, clock=monotonic) for source in sources
+        ]
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def open(
+        cls,
+        chain: str,
+        database: Database,
+        sources: Sequence[HeaderSource],
+        *,
+        clock: Clock = system_clock,
+        interval: float = 10.0,
+        max_backoff: float = 300.0,
+        stale_after: float = 900.0,
+    ) -> Chaintracks:
+        """Makes or upgrades the tables. The database and the sources belong to the caller's ``close`` order:
+        ``stop`` closes the sources, never the database. Raises ``StorageError``, ``ChaintracksError``."""
+        from sdk.chaintracks.store.migrations import MIGRATIONS
+        from sdk.service.migrations import upgrade
+
+        await upgrade(database, [MIGRATIONS])
+        headers = await HeaderChain.open(chain, database, clock=clock)
+        return cls(headers, sources, interval=interval, max_backoff=max_backoff, stale_after=stale_after)
+
+    async def start(self) -> None:
+        for each in self.followers:
+            self._tasks.append(asyncio.create_task(each.follow(self._stop), name=f"follow {each.source.name}"))
+
+    async def sync(self) -> None:
+        """Ask every source once, now."""
+        await asyncio.gather(*(each.step() for each in self.followers))
+
+    async def stop(self) -> None:
+        self._stop.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        for each in self.followers:
+            await each.source.close()
+
+    async def why_not_current(self) -> str | None:
+        """For readiness: None, or why the chain shown here may not be the best one."""
+        reached = [each.current_at for each in self.followers if each.current_at is not None]
+        if not reached:
+            reasons = [f"{each.source.name}: {each.last_error or 'no answer yet'}" for each in self.followers]
+            return f"not synchronised yet ({'; '.join(reasons) or 'no source is configured'})"
+        age = self._monotonic() - max(reached)
+        if age > self._stale_after:
+            return f"no source has confirmed the tip for {age:.0f} s"
+        if self.chain.tip.work < self.chain.rules.minimum_work:
+            name = self.chain.rules.chain
+            return f"at height {self.chain.tip.height} the chain has less work than {name} is known to have"
+        return None

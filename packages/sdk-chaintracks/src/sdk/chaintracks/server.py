@@ -1,0 +1,193 @@
+"""The v1 API of Chaintracks over HTTP (spec/wallet-stack.md §6.2)."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from aiohttp import web
+
+from sdk.chaintracks.consensus.fields import HEADER, display, header_hash, header_json, internal, pack_header
+from sdk.chaintracks.errors import InvalidHeader, UnknownParent
+from sdk.core.errors import NotImplementedByPeer, ParseError
+from sdk.service.http_app import REQUEST_ID, create_app, error_response, running
+
+if TYPE_CHECKING:
+    from sdk.chaintracks.engine import Chaintracks
+    from sdk.chaintracks.tree import Node
+    from sdk.service.http_app import Limits
+
+MAX_HEADERS: Final = 20_000
+"""Headers that one answer holds at most."""
+_NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
+_HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_ABSENT: Final = object()
+
+
+class _V1:
+    def __init__(self, service: Chaintracks) -> None:
+        self._service = service
+        self._chain = service.chain
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        return [
+            web.get("/", self.root),
+            web.get("/robots.txt", self.robots),
+            web.get("/getChain", self.get_chain),
+            web.get("/getInfo", self.get_info),
+            web.get("/getPresentHeight", self.get_present_height),
+            web.get("/findChainTipHashHex", self.find_chain_tip_hash),
+            web.get("/findChainTipHeaderHex", self.find_chain_tip_header),
+            web.get("/findHeaderHexForHeight", self.find_header_for_height),
+            web.get("/findHeaderHexForBlockHash", self.find_header_for_block_hash),
+            web.get("/getHeaders", self.get_headers),
+            web.get("/getFiatExchangeRates", self.get_fiat_exchange_rates),
+            web.post("/addHeaderHex", self.add_header),
+        ]
+
+    async def root(self, _: web.Request) -> web.Response:
+        return web.Response(text=f"Chaintracks {self._chain.rules.chain}Net Block Header Service")
+
+    async def robots(self, _: web.Request) -> web.Response:
+        return web.Response(text="User-agent: *\nDisallow: /\n")
+
+    async def get_chain(self, _: web.Request) -> web.Response:
+        return _success(self._chain.rules.chain)
+
+    async def get_info(self, _: web.Request) -> web.Response:
+        tree = self._chain.tree
+        value = {
+            "chain": self._chain.rules.chain,
+            "heightBulk": tree.root.height,
+            "heightLive": tree.tip.height,
+            "storage": self._chain.store.database.dialect,
+            "bulkIngestors": [],
+            "liveIngestors": [each.source.name for each in self._service.followers],
+            "packages": [],
+        }
+        return _success(value, fresh=True)
+
+    async def get_present_height(self, _: web.Request) -> web.Response:
+        """Our own tip, which is checked, and not what a source claims."""
+        return _success(self._chain.tip.height, fresh=True)
+
+    async def find_chain_tip_hash(self, _: web.Request) -> web.Response:
+        return _success(display(self._chain.tip.hash), fresh=True)
+
+    async def find_chain_tip_header(self, _: web.Request) -> web.Response:
+        return _success(_live_json(self._chain.tip), fresh=True)
+
+    async def find_header_for_height(self, request: web.Request) -> web.Response:
+        height = _number(request, "height")
+        raw = await self._chain.header_at(height)
+        return _success(_ABSENT if raw is None else header_json(raw, height))
+
+    async def find_header_for_block_hash(self, request: web.Request) -> web.Response:
+        found = await self._chain.find(_hash(request, "hash"))
+        return _success(_ABSENT if found is None else header_json(found[1], found[0]))
+
+    async def get_headers(self, request: web.Request) -> web.Response:
+        height, count = _number(request, "height"), _number(request, "count")
+        if count > MAX_HEADERS:
+            raise ParseError("count", f"at most {MAX_HEADERS} headers are answered at once; ask in parts")
+        return _success((await self._chain.headers(height, count)).hex())
+
+    async def get_fiat_exchange_rates(self, _: web.Request) -> web.Response:
+        raise NotImplementedByPeer("this header service follows no exchange rates; ask a rates service")
+
+    async def add_header(self, request: web.Request) -> web.Response:
+        """Checked like any other: 400 for one that breaks a rule or follows no header in memory."""
+        raw = _header_of(await request.read())
+        try:
+            await self._chain.extend(raw, anywhere=False)
+        except (InvalidHeader, UnknownParent) as error:
+            return error_response(400, error.code, str(error), request[REQUEST_ID])
+        return _success(_ABSENT)
+
+
+def _success(value: object, *, fresh: bool = False) -> web.Response:
+    body = {"status": "success"} if value is _ABSENT else {"status": "success", "value": value}
+    headers = {"Cache-Control": "no-cache"} if fresh else {}
+    return web.Response(body=orjson.dumps(body), content_type="application/json", headers=headers)
+
+
+def _live_json(node: Node) -> dict[str, Any]:
+    return {
+        **header_json(node.raw, node.height, node.hash),
+        "headerId": node.order,
+        "previousHeaderId": None if node.parent is None else node.parent.order,
+        "chainWork": f"{node.work:064x}",
+        "isActive": True,
+        "isChainTip": True,
+    }
+
+
+def _number(request: web.Request, name: str) -> int:
+    text = request.query.get(name, "")
+    if not _NUMBER.fullmatch(text) or int(text) > 0x7FFFFFFF:
+        raise ParseError(name, f"must be a whole number from 0 to {0x7FFFFFFF}, is {text!r:.40}")
+    return int(text)
+
+
+def _hash(request: web.Request, name: str) -> bytes:
+    text = request.query.get(name, "").lower()
+    if not _HASH.fullmatch(text):
+        raise ParseError(name, f"must be 64 hex characters, is {text!r:.80}")
+    return internal(text)
+
+
+def _header_of(body: bytes) -> bytes:
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ParseError("header", f"is no JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise ParseError("header", "must be an object {version, previousHash, merkleRoot, time, bits, nonce}")
+    hashes = [_member(given, name, str) for name in ("previousHash", "merkleRoot")]
+    if not all(map(_HASH.fullmatch, hashes)):
+        raise ParseError("header", "previousHash and merkleRoot must be 64 lower-case hex characters")
+    version, time, bits, nonce = (_member(given, name, int) for name in ("version", "time", "bits", "nonce"))
+    if not all(0 <= each <= 0xFFFFFFFF for each in (time, bits, nonce)) or not -(1 << 31) <= version <= 0xFFFFFFFF:
+        raise ParseError("header", "version, time, bits and nonce must be 32-bit numbers")
+    signed = version - (1 << 32) if version > 0x7FFFFFFF else version
+    raw = pack_header(signed, internal(hashes[0]), internal(hashes[1]), time, bits, nonce)
+    if len(raw) != HEADER or given.get("hash", display(header_hash(raw))) != display(header_hash(raw)):
+        raise ParseError("header", f"its hash is {display(header_hash(raw))}, not {given.get('hash')!r:.70}")
+    return raw
+
+
+def _member(given: dict[str, Any], name: str, kind: type) -> Any:
+    value = given.get(name)
+    if type(value) is not kind:
+        raise ParseError("header", f"{name} must be a {'number' if kind is int else 'string'}")
+    return value
+
+
+def create_chaintracks_app(service: Chaintracks, *, limits: Limits | None = None) -> web.Application:
+    """The v1 API with health, readiness and metrics; ``/readyz`` is false until the chain is current."""
+    checks = {"headers": service.why_not_current, "database": service.chain.store.database.check}
+    return create_app("chaintracks", _V1(service).routes(), limits=limits, checks=checks)
+
+
+class ChaintracksServer:
+    """A header service over a real socket, inside this process: ``await start()`` gives its URL, ``await stop()`` ends
+    it and closes the sources; the database stays open."""
+
+    def __init__(self, service: Chaintracks, *, limits: Limits | None = None) -> None:
+        self.service = service
+        self._limits = limits
+        self._open = AsyncExitStack()
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
+        """Raises ``ConfigurationError`` for a port that is taken."""
+        server = await self._open.enter_async_context(
+            running(create_chaintracks_app(self.service, limits=self._limits), host, port)
+        )
+        self._open.push_async_callback(self.service.stop)
+        await self.service.start()
+        return server.url
+
+    async def stop(self) -> None:
+        await self._open.aclose()

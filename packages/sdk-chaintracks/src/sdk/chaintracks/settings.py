@@ -1,0 +1,24 @@
+"""Settings of the header service: ``SDK_CHAINTRACKS_<NAME>``, or ``[chaintracks]`` in the settings file."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from sdk.service.settings import Settings
+
+
+class ChaintracksSettings(Settings, component="chaintracks"):
+    """Durations are in seconds. ``source`` lists bases of WhatsOnChain's wire, with the network; empty means
+    WhatsOnChain itself, which serves ``main``, ``test`` and ``stn``."""
+
+    network: str = "main"
+    source: tuple[str, ...] = ()
+    database: str = "sqlite:///chaintracks.sqlite"
+    database_schema: str | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=3011, ge=0, le=65535)
+    interval: float = Field(default=10.0, gt=0, le=3600)
+    max_backoff: float = Field(default=300.0, gt=0)
+    stale_after: float = Field(default=900.0, gt=0)
+    pause: float | None = Field(default=None, ge=0, le=60)
+    api_key: SecretStr | None = None

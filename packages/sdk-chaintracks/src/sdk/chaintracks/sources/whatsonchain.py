@@ -1,0 +1,122 @@
+"""Headers from WhatsOnChain or whatever speaks its wire (spec/arc.md §3)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from sdk.chaintracks.errors import SourceUnavailable
+from sdk.chaintracks.sources.ports import SourceTip
+from sdk.core.errors import ParseError, ServiceError
+from sdk.core.header import BlockHeader
+from sdk.service.http_client import HttpClient, HttpPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BASE_URL = "https://api.whatsonchain.com/v1/bsv"
+_AT_ONCE = 8
+_MAX_ANSWER = 256 * 1024
+_NEWEST = 10
+"""Headers that ``/block/headers`` answers with."""
+
+
+class WhatsOnChainSource:
+    """``url`` is the base with the network (``…/v1/bsv/main``). ``pause`` seconds lie between two requests."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str | None = None,
+        api_key: str | None = None,
+        pause: float = 0.0,
+        http: HttpClient | None = None,
+    ) -> None:
+        self.name = name or url
+        headers = {"Accept": "application/json", **({"Authorization": api_key} if api_key else {})}
+        policy = HttpPolicy(timeout=15, max_response=_MAX_ANSWER, max_connections=_AT_ONCE)
+        self._http = http or HttpClient(url, service=self.name, headers=headers, policy=policy)
+        self._pause = pause
+        self._slots = asyncio.Semaphore(1 if pause else _AT_ONCE)
+
+    @staticmethod
+    def base_url(chain: str) -> str:
+        return f"{BASE_URL}/{chain}"
+
+    async def tip(self) -> SourceTip:
+        info = await self._json("/chain/info")
+        try:
+            height, block_hash = info["blocks"], bytes.fromhex(info["bestblockhash"])[::-1]
+        except (KeyError, TypeError, ValueError) as error:
+            raise SourceUnavailable(self.name, f"/chain/info makes no sense: {info!r:.120}") from error
+        if type(height) is not int or not 0 <= height <= 0x7FFFFFFF or len(block_hash) != 32:
+            raise SourceUnavailable(self.name, f"/chain/info makes no sense: {info!r:.120}")
+        return SourceTip(height, block_hash)
+
+    async def headers(self, first: int, last: int) -> bytes:
+        newest: dict[int, bytes] = {}
+        if last > first and last - first < _NEWEST:
+            newest = await self._newest()
+        if all(height in newest for height in range(first, last + 1)):
+            return b"".join(newest[height] for height in range(first, last + 1))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._header(height)) for height in range(first, last + 1)]
+        found = [task.result() for task in tasks]
+        for each in found:
+            if isinstance(each, SourceUnavailable):
+                raise each
+        return b"".join(each for each in found if isinstance(each, bytes))
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    async def _newest(self) -> dict[int, bytes]:
+        document = await self._json("/block/headers")
+        if not isinstance(document, list):
+            raise SourceUnavailable(self.name, f"/block/headers is no list: {document!r:.120}")
+        return dict(self._parsed(each) for each in document[:_NEWEST])
+
+    async def _header(self, height: int) -> bytes | SourceUnavailable:
+        """A failure is returned, so that a group of these ends with one plain error."""
+        try:
+            async with self._slots:
+                found, raw = self._parsed(await self._json(f"/block/{height}/header"))
+                if self._pause:
+                    await asyncio.sleep(self._pause)
+        except SourceUnavailable as error:
+            return error
+        if found != height:
+            return SourceUnavailable(self.name, f"sent height {found} for height {height}")
+        return raw
+
+    async def _json(self, path: str) -> Any:
+        try:
+            return await self._http.get_json(path)
+        except ServiceError as error:
+            raise SourceUnavailable(self.name, f"{path}: {error.detail}") from error
+
+    def _parsed(self, value: object) -> tuple[int, bytes]:
+        if not isinstance(value, dict):
+            raise SourceUnavailable(self.name, f"sent no header object: {value!r:.80}")
+        try:
+            height, header = value["height"], _header_of(value)
+        except (KeyError, TypeError, ValueError, ParseError) as error:
+            raise SourceUnavailable(self.name, f"sent a malformed header: {error!r:.160}") from error
+        if type(height) is not int:
+            raise SourceUnavailable(self.name, f"sent a header at height {height!r:.40}")
+        if header.hash() != value.get("hash"):
+            raise SourceUnavailable(self.name, f"sent a header whose hash is not the one it names, at height {height}")
+        return height, header.to_bytes()
+
+
+def _header_of(value: Mapping[str, Any]) -> BlockHeader:
+    version, bits = value["version"], value["bits"]
+    return BlockHeader(
+        version=version - (1 << 32) if version > 0x7FFFFFFF else version,
+        previous_hash=value.get("previousblockhash") or "0" * 64,
+        merkle_root=value["merkleroot"],
+        time=value["time"],
+        bits=int(bits, 16) if isinstance(bits, str) else bits,
+        nonce=value["nonce"],
+    )

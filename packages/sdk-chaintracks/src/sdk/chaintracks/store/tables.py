@@ -1,0 +1,34 @@
+"""Tables, prefixed ``chaintracks_``; they share a database with anybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table
+from sqlalchemy import LargeBinary as Binary
+from sqlalchemy.dialects import mysql
+
+from sdk.service.database.types import NAMING_CONVENTION
+
+metadata = MetaData(naming_convention=NAMING_CONVENTION)
+_MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+
+
+def fixed(size: int) -> Any:
+    """``size`` bytes, in a form that every dialect can index."""
+    return Binary(size).with_variant(mysql.BINARY(size), "mysql", "mariadb")
+
+
+headers: Table[Any] = Table(
+    "chaintracks_headers",
+    metadata,
+    Column("hash", fixed(32), primary_key=True),
+    Column("arrival", BigInteger, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("raw", fixed(80), nullable=False),
+    Column("work", fixed(32), nullable=False),
+    Index("ix_chaintracks_headers_height_active", "height", "active"),
+    comment="Hashes and headers in wire order; work is that of the chain up to the header, big-endian.",
+    **_MYSQL,
+)
