@@ -104,9 +104,10 @@ class ArcService:
             self.registry.later(record.txid, found, lambda: self.registry.set(record, ArcStatus.MINED))
 
     async def _wait(self, record: Record, wanted: ArcStatus, deadline: float) -> None:
-        """Until the wanted status, a bad one, or the deadline; a transaction mined before is not waited for."""
-        mined_before = record.status is ArcStatus.ANNOUNCED_TO_NETWORK and self._devnet.chain.block_of(record.txid)
-        while not mined_before and record.status < wanted and record.status not in BAD:
+        """Until the wanted status, a bad one, or the deadline; a transaction mined before is never seen in between."""
+        if wanted < ArcStatus.MINED and self._devnet.chain.block_of(record.txid):
+            return
+        while record.status < wanted and record.status not in BAD:
             try:
                 async with asyncio.timeout_at(deadline):
                     await record.changed.wait()
