@@ -1,0 +1,277 @@
+"""The service follows sources over real sockets into a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sdk.chaintracks.chain import HeaderChain
+from sdk.chaintracks.engine import Chaintracks
+from sdk.chaintracks.errors import InvalidHeader, StoreCorrupted, UnknownParent
+from sdk.chaintracks.sources.whatsonchain import WhatsOnChainSource
+from sdk.core.errors import ConfigurationError, StorageUnavailable
+from sdk.service.database import Database
+from sdk.service.http_client import HttpClient, HttpPolicy
+from support.header_rig import GENESIS, HeaderNetwork, as_woc, grown, mined, raw
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from sdk.chaintracks.tree import TipChange
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def plain_source(url: str) -> WhatsOnChainSource:
+    """Without second attempts, so that no test waits."""
+    policy = HttpPolicy(attempts=1, breaker_threshold=1000)
+    return WhatsOnChainSource(url, name=url, http=HttpClient(url, service=url, policy=policy))
+
+
+@asynccontextmanager
+async def service(folder: Path, *urls: str, **options: Any) -> AsyncIterator[Chaintracks]:
+    async with await Database.open(f"sqlite:///{folder}/headers.sqlite") as database:
+        sources = [plain_source(url) for url in urls]
+        found = await Chaintracks.open("mock", database, sources, clock=lambda: NOW, **options)
+        try:
+            yield found
+        finally:
+            await found.stop()
+
+
+async def test_follows_a_source_from_genesis_and_then_block_by_block(tmp_path: Path) -> None:
+    network = HeaderNetwork()
+    network.mine(25)
+    async with network.served() as url, service(tmp_path, url) as tracks:
+        assert "not synchronised" in str(await tracks.why_not_current())
+        await tracks.sync()
+        assert await tracks.why_not_current() is None
+        assert await tracks.chain.headers(0, 100) == raw(network.chain)
+        network.mine(3)
+        await tracks.sync()
+        assert tracks.chain.tip.height == 28
+        network.asked.clear()
+        await tracks.sync()
+        assert network.asked == ["/chain/info"]  # nothing new costs one request
+
+
+async def test_r80_reorganises_at_any_depth_and_tells_what_was_removed_and_added(tmp_path: Path) -> None:
+    network = HeaderNetwork()
+    network.mine(40)
+    changes: list[TipChange] = []
+    async with network.served() as url, service(tmp_path, url) as tracks:
+        await tracks.sync()
+        tracks.chain.listeners.append(changes.append)
+        for depth in (1, 5, 17, 40):
+            before = network.chain
+            network.reorganise(depth, depth + 1, salt=f"fork {depth}")
+            await tracks.sync()
+            assert await tracks.chain.headers(0, 1000) == raw(network.chain)
+            change = changes.pop()
+            removed = [node.raw for node in change.removed]
+            assert removed == [each.to_bytes() for each in reversed(before[len(before) - depth :])]
+            assert [node.raw for node in change.added] == [
+                each.to_bytes() for each in network.chain[-len(change.added) :]
+            ]
+        assert changes == []
+
+
+async def test_r80_a_branch_of_equal_work_does_not_move_the_tip(tmp_path: Path) -> None:
+    network = HeaderNetwork()
+    network.mine(10)
+    async with network.served() as url, service(tmp_path, url) as tracks:
+        await tracks.sync()
+        first = network.chain
+        network.reorganise(2, 2)
+        await tracks.sync()
+        assert await tracks.chain.headers(0, 100) == raw(first)
+        network.mine(1)
+        await tracks.sync()
+        assert await tracks.chain.headers(0, 100) == raw(network.chain)
+
+
+async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
+    network = HeaderNetwork()
+    network.mine(30)
+    async with network.served() as url:
+        async with service(tmp_path, url) as tracks:
+            await tracks.sync()
+            network.reorganise(3, 5)
+            await tracks.sync()
+            tip = tracks.chain.tip
+        network.asked.clear()
+        async with service(tmp_path, url) as tracks:
+            assert (tracks.chain.tip.hash, tracks.chain.tip.work) == (tip.hash, tip.work)
+            assert await tracks.chain.headers(0, 100) == raw(network.chain)
+            await tracks.sync()
+            assert network.asked == ["/chain/info"]
+            assert await tracks.chain.find(bytes.fromhex(network.chain[7].hash())[::-1]) == (
+                7,
+                network.chain[7].to_bytes(),
+            )
+
+
+async def test_headers_below_memory_are_served_and_reorganised_from_the_store(tmp_path: Path) -> None:
+    first = grown([GENESIS], 700)
+    second = grown(first[:101], 605, salt="deep")
+    async with await Database.open(f"sqlite:///{tmp_path}/headers.sqlite") as database:
+        await (await Chaintracks.open("mock", database, [])).stop()
+        chain = await HeaderChain.open("mock", database, clock=lambda: NOW, keep=20)
+        await chain.extend(raw(first[1:]))
+        assert chain.tree.root.height == 680
+        assert await chain.headers(0, 1000) == raw(first)
+        assert await chain.headers(675, 10) == raw(first[675:685])
+        assert await chain.header_at(3) == first[3].to_bytes()
+        assert await chain.header_at(701) is None
+        with pytest.raises(UnknownParent):
+            await chain.extend(raw(second[101:]), anywhere=False)
+        change = await chain.extend(raw(second[101:]))
+        assert change is not None
+        assert change.depth == 600
+        assert await chain.headers(0, 1000) == raw(second)
+        again = await HeaderChain.open("mock", database, clock=lambda: NOW, keep=20)
+        assert again.tip.hash == chain.tip.hash
+        assert again.tip.work == 2 * 706
+
+
+@pytest.mark.parametrize("fault", ["bits", "root", "height", "nonsense", "list", "work", "foreign"])
+async def test_a_source_that_lies_never_moves_the_tip_nor_ends_the_loop(tmp_path: Path, fault: str) -> None:
+    honest, liar = HeaderNetwork(), HeaderNetwork()
+    honest.mine(5)
+    liar.chain = grown(honest.chain, 1)
+    bad = mined(liar.chain[-1], bits=0x207FFFFE) if fault == "bits" else mined(liar.chain[-1])
+    liar.chain.append(bad)
+    answer = as_woc(bad, 7)
+    if fault == "root":
+        answer["merkleroot"] = "00" * 32
+    if fault == "height":
+        answer["height"] = 3
+    if fault == "work":
+        bad = mined(liar.chain[-2])
+        answer = {**as_woc(bad, 7), "nonce": bad.nonce + 1}
+    if fault == "nonsense":
+        answer = {"hash": 7}
+    if fault == "foreign":
+        liar.chain = grown([mined(GENESIS, previous_hash="00" * 32)], 9)
+    elif fault != "bits":
+        liar.odd = {"/block/7/header": answer, "/block/headers": [answer] if fault != "list" else {"no": "list"}}
+    async with honest.served() as url, liar.served() as other, service(tmp_path, url) as tracks:
+        await tracks.sync()
+        tip = tracks.chain.tip
+        async with service(tmp_path, other, interval=10, max_backoff=300) as fooled:
+            (follower,) = fooled.followers
+            assert [await follower.step() for _ in range(7)] == [20, 40, 80, 160, 300, 300, 300]
+            assert fooled.chain.tip.hash == tip.hash
+            assert follower.failures == 7
+            assert other in str(follower.last_error)
+            assert "not synchronised" in str(await fooled.why_not_current())
+            liar.odd, liar.chain = {}, grown(honest.chain, 3)
+            assert await follower.step() == 10
+            assert fooled.chain.tip.height == 8
+
+
+async def test_one_source_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    good, bad = HeaderNetwork(failing=False), HeaderNetwork(failing=True)
+    good.mine(4)
+    async with good.served() as url, bad.served() as other, service(tmp_path, other, url) as tracks:
+        await tracks.sync()
+        assert tracks.chain.tip.height == 4
+        assert await tracks.why_not_current() is None
+        assert [each.failures for each in tracks.followers] == [1, 0]
+
+
+async def test_is_not_current_when_no_source_confirms_the_tip_for_long(tmp_path: Path) -> None:
+    network, seconds = HeaderNetwork(), [0.0]
+    async with network.served() as url, await Database.open(f"sqlite:///{tmp_path}/headers.sqlite") as database:
+        opened = await Chaintracks.open("mock", database, [])
+        tracks = Chaintracks(opened.chain, [plain_source(url)], stale_after=60, monotonic=lambda: seconds[0])
+        await tracks.sync()
+        network.failing = True
+        seconds[0] = 59
+        await tracks.sync()
+        assert await tracks.why_not_current() is None
+        seconds[0] = 61
+        assert await tracks.why_not_current() == "no source has confirmed the tip for 61 s"
+        await tracks.stop()
+
+
+async def test_a_header_from_the_future_waits_and_those_before_it_do_not(tmp_path: Path) -> None:
+    chain = grown([GENESIS], 3)
+    late = mined(chain[-1], time=int((NOW + timedelta(hours=2, seconds=1)).timestamp()))
+    async with service(tmp_path) as tracks:
+        await tracks.chain.extend(raw([*chain[1:], late]))
+        assert tracks.chain.tip.height == 3
+        with pytest.raises(InvalidHeader, match="time-too-new") as caught:
+            await tracks.chain.extend(raw([late]))
+        assert caught.value.temporary
+        assert tracks.chain.tip.height == 3
+
+
+async def test_what_the_store_refuses_is_not_shown_and_may_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = grown([GENESIS], 6)
+    async with service(tmp_path) as tracks:
+        await tracks.chain.extend(raw(chain[1:4]))
+        real = tracks.chain.store.apply
+
+        async def full(*_: object, **__: object) -> None:
+            raise StorageUnavailable("no space left")
+
+        async def cut_off(*args: Any, **options: Any) -> None:
+            await real(*args, **options)
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(tracks.chain.store, "apply", full)
+        with pytest.raises(StorageUnavailable):
+            await tracks.chain.extend(raw(chain[4:]))
+        assert tracks.chain.tip.height == 3
+        monkeypatch.setattr(tracks.chain.store, "apply", cut_off)
+        with pytest.raises(asyncio.CancelledError):
+            await tracks.chain.extend(raw(chain[4:6]))
+        monkeypatch.setattr(tracks.chain.store, "apply", real)
+        await tracks.chain.extend(raw(chain[4:]))
+        assert await tracks.chain.headers(0, 10) == raw(chain)
+    async with service(tmp_path) as tracks:
+        assert await tracks.chain.headers(0, 10) == raw(chain)
+
+
+async def test_a_listener_that_fails_stops_nothing(tmp_path: Path) -> None:
+    heard: list[int] = []
+    async with service(tmp_path) as tracks:
+        tracks.chain.listeners.extend([lambda _: 1 / 0, lambda change: heard.append(change.new.height)])  # type: ignore[list-item, return-value]
+        await tracks.chain.extend(raw(grown([GENESIS], 2)[1:]))
+    assert heard == [2]
+
+
+async def test_a_store_of_another_network_or_with_damage_is_refused(tmp_path: Path) -> None:
+    async with service(tmp_path) as tracks:
+        await tracks.chain.extend(raw(grown([GENESIS], 5)[1:]))
+        database = tracks.chain.store.database
+        with pytest.raises(StoreCorrupted, match="another chain than main"):
+            await HeaderChain.open("main", database, clock=lambda: NOW)
+        with pytest.raises(ConfigurationError, match="no network is named"):
+            await HeaderChain.open("nowhere", database, clock=lambda: NOW)
+        await database.write(
+            lambda unit: unit.connection.exec_driver_sql(
+                "UPDATE chaintracks_headers SET raw = zeroblob(80) WHERE height = 3"
+            )
+        )
+        with pytest.raises(StoreCorrupted, match="height 3"):
+            await HeaderChain.open("mock", database, clock=lambda: NOW)
+
+
+async def test_the_loop_follows_by_itself_and_stops(tmp_path: Path) -> None:
+    network, heights = HeaderNetwork(), asyncio.Queue[int]()
+    async with network.served() as url, service(tmp_path, url, interval=0.01) as tracks:
+        tracks.chain.listeners.append(lambda change: heights.put_nowait(change.new.height))
+        await tracks.start()
+        for height in (1, 2, 3):
+            network.mine(1)
+            assert await asyncio.wait_for(heights.get(), 20) == height
+        await tracks.stop()
