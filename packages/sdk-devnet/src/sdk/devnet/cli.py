@@ -1,4 +1,4 @@
-"""``sdk devnet serve|mine|reorg|faucet|status``; ``up`` is added by ``sdk.devnet.system``."""
+"""``sdk devnet up|serve|mine|reorg|faucet|status``"""
 
 from __future__ import annotations
 
@@ -36,6 +36,21 @@ def serve(host: str | None, port: int | None, mine_every: float | None, director
     configure_logging()
     settings = DevnetSettings.load(host=host, port=port, mine_every=mine_every, directory=directory)
     asyncio.run(_serve(settings))
+
+
+@command.command(name="up", help="Run devnet, header service, wallet storage and monitor until Ctrl-C, to play with.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep databases and logs here.  [default: a new one]")
+@click.option("--port", type=int, default=8090, show_default=True, help="Of the devnet; 0 takes a free one.")
+@click.option("--mine-every", type=float, metavar="SECONDS", help="Mine by itself.  [default: only when asked]")
+def up(folder: Path | None, port: int, mine_every: float | None) -> None:
+    import tempfile
+
+    from sdk.devnet.system import up as run_stack
+
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="sdk-devnet-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(run_stack(folder, devnet_port=port, mine_every=mine_every))
 
 
 @command.command(name="mine", help="Mine BLOCKS blocks (1).")

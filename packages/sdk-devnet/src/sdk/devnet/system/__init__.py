@@ -2,5 +2,6 @@
 
 from sdk.devnet.system.program import Program, ProgramFailed
 from sdk.devnet.system.stack import Stack, stack
+from sdk.devnet.system.up import up
 
-__all__ = ["Program", "ProgramFailed", "Stack", "stack"]
+__all__ = ["Program", "ProgramFailed", "Stack", "stack", "up"]

@@ -64,7 +64,7 @@ async def stack(
             folder,
             "chaintracks",
             _chaintracks(whatsonchain, folder, headers_port),
-            {**clean_environment(), "SDK_CHAINTRACKS_POLL": "0.2"},
+            {**clean_environment(), "SDK_CHAINTRACKS_INTERVAL": "0.2"},
         )
         environ = {
             **clean_environment(),

@@ -1,0 +1,68 @@
+"""``sdk devnet up``: the stack, left running to play with."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from sdk.devnet.system.program import ProgramFailed
+from sdk.devnet.system.stack import stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sdk.devnet.system.stack import Stack
+
+_TRY = """
+  export {exports}
+  export SDK_DEVNET_URL={devnet}
+  export SDK_WALLET_ROOT_KEY=$(openssl rand -hex 32) SDK_WALLET_BACKGROUND=external
+  sdk wallet identity
+  sdk devnet mine
+  sdk devnet reorg 1
+"""
+
+
+async def up(folder: Path, *, devnet_port: int, mine_every: float | None) -> None:
+    """Until SIGINT or SIGTERM, or until a part ends by itself (``ProgramFailed``)."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stopping.set)
+    async with stack(
+        folder, say=lambda part: click.echo(f"starting the {part} ..."), devnet_port=devnet_port, mine_every=mine_every
+    ) as system:
+        click.echo(describe(system))
+        await _until_stopped(system, stopping)
+        click.echo("stopping ...")
+
+
+def describe(system: Stack) -> str:
+    """Where everything is, and what to type in another terminal."""
+    exports = " ".join(
+        f"{name}={shlex.quote(value)}" for name, value in system.environ.items() if name.startswith("SDK_WALLET_")
+    )
+    where = "\n".join(f"  {each.name:12} {each.url}" for each in system.programs)
+    return (
+        f"Running (files in {system.folder}):\n{where}\n"
+        f"In another terminal:{_TRY.format(exports=exports, devnet=system.devnet.url)}"
+        "Ctrl-C stops everything."
+    )
+
+
+async def _until_stopped(system: Stack, stopping: asyncio.Event) -> None:
+    waiting = {asyncio.create_task(each.wait()): each for each in system.programs}
+    told = asyncio.create_task(stopping.wait())
+    try:
+        done, _ = await asyncio.wait({told, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (told, *waiting):
+            task.cancel()
+        await asyncio.gather(told, *waiting, return_exceptions=True)
+    for task in done - {told}:
+        ended = waiting[task]
+        raise ProgramFailed(ended.name, f"ended by itself with code {task.result()}", ended.last_words())
