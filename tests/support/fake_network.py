@@ -120,6 +120,7 @@ class FakeNetwork:
         return [self._judge(beef, txid) for txid in txids]
 
     def _judge(self, beef: Beef, txid: str) -> PostResult:
+        """As a node that takes a BEEF: its unknown ancestors go first."""
         transaction = beef.transaction(txid)
         assert transaction is not None, "posted what is not in the BEEF"
         if txid in self.mempool or self.block_of(txid) is not None:
@@ -127,6 +128,11 @@ class FakeNetwork:
         rivals = [rival for each in transaction.inputs if (rival := self.spender_of(each.outpoint)) is not None]
         if rivals:
             return answer(txid, Classification.DOUBLE_SPEND, "node", competing_txids=tuple(rivals))
+        parents = {
+            each.outpoint.txid for each in transaction.inputs if beef.transaction(each.outpoint.txid) is not None
+        }
+        if any(not self._judge(beef, parent).accepted for parent in sorted(parents) if beef.path_for(parent) is None):
+            return answer(txid, Classification.ORPHAN, "node")
         self.accept(transaction)
         return answer(txid, Classification.SUCCESS, "node", propagated=True)
 

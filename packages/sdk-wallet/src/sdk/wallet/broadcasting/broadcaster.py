@@ -18,7 +18,14 @@ from sdk.wallet.broadcasting.confirmation import Subject, confirm
 from sdk.wallet.broadcasting.inputs import InputReview
 from sdk.wallet.broadcasting.policy import SendPolicy
 from sdk.wallet.broadcasting.reports import WorkReport
-from sdk.wallet.broadcasting.settlement import current_outcome, failed_parent, settle
+from sdk.wallet.broadcasting.settlement import (
+    current_outcome,
+    fail_descendants,
+    failed_parent,
+    held_among,
+    release_held,
+    settle,
+)
 from sdk.wallet.broadcasting.verdicts import Finding, Summary, summarise
 from sdk.wallet.errors import AncestryIncomplete
 from sdk.wallet.lifecycle import evidence as by
@@ -66,7 +73,7 @@ class Broadcaster:
         claimed = await self._database.write(
             claim_named, txids, owner=self._owner, now=self._clock(), lease=self._policy.lease
         )
-        outcomes = {each.txid: each for each in await self._post_group(claimed)} if claimed else {}
+        outcomes = {each.txid: each for each in await self._guarded(claimed)} if claimed else {}
         others = [txid for txid in txids if txid not in outcomes]
         for txid in others:
             outcomes[txid] = await self._database.read(current_outcome, txid)
@@ -127,8 +134,10 @@ class Broadcaster:
         try:
             beef = await self._ancestors.beef({each.txid: each.raw_tx for each in group})
         except AncestryIncomplete as error:
+            await self._database.write(fail_descendants, error.txid, now=self._clock())
             unmet = by.ConditionUnmet(str(error))
             return [await self._settle(each, unmet, Summary(Finding.CONDITION)) for each in group]
+        await self._release_held(beef, {each.txid for each in group})
         results, trouble = await self._ask(beef, _parents_first(group))
         outcomes = []
         for each in group:
@@ -141,6 +150,13 @@ class Broadcaster:
         for outcome in outcomes:
             await self._review(outcome)
         return outcomes
+
+    async def _release_held(self, beef: Beef, subjects: set[str]) -> None:
+        others = [txid for txid in beef.txids() if txid not in subjects and beef.path_for(txid) is None]
+        held = await self._database.read(held_among, others) if others else False
+        if held:
+            released = await self._database.write(release_held, others, now=self._clock())
+            log.info("held parents go with their child", txids=released)
 
     async def _ask(self, beef: Beef, txids: Sequence[str]) -> tuple[list[PostResult], str]:
         try:

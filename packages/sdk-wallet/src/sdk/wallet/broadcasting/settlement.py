@@ -10,11 +10,13 @@ from sqlalchemy import bindparam, select
 from sdk.service.database import Prepared
 from sdk.wallet.lifecycle import InvalidTransition, RequestStatus, predicates
 from sdk.wallet.lifecycle import evidence as by
+from sdk.wallet.storage.abandoned import review_later
 from sdk.wallet.storage.request_claims import end_lease
-from sdk.wallet.storage.requests import apply_evidence, find_request, lock_request, request_status
+from sdk.wallet.storage.requests import apply_evidence, fail_children, find_request, lock_request, request_status
 from sdk.wallet.storage.tables import proven_tx_reqs, wallet_parents
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime, timedelta
 
     from sdk.core.wallet.fields import ReviewStatus
@@ -32,6 +34,14 @@ _FAILED_PARENT = Prepared(
     )
     .order_by(_W.parentTxid)
     .limit(1)
+)
+_HELD = Prepared(
+    select(_R.txid)
+    .where(
+        _R.txid.in_(bindparam("txids", expanding=True)),
+        _R.status.in_(sorted(status.value for status in predicates.REQUESTS_HELD)),
+    )
+    .order_by(_R.provenTxReqId)
 )
 
 _FINAL = (by.InvalidVerdict, by.DoubleSpendVerified)
@@ -60,6 +70,26 @@ def failed_parent(unit: Unit, txid: str) -> str | None:
     return found
 
 
+def fail_descendants(unit: Unit, txid: str, *, now: datetime) -> tuple[str, ...]:
+    """If ``txid`` has failed, whatever was built on it since fails as well; which those are (R24)."""
+    row = lock_request(unit, txid)
+    if row is None or not predicates.terminal_failure(request_status(row)):
+        return ()
+    return fail_children(unit, txid, now)[1:]
+
+
+def release_held(unit: Unit, txids: Sequence[str], *, now: datetime) -> list[str]:
+    """Held transactions that are about to be posted in a child's BEEF are on their way as well (R19)."""
+    held = [row.txid for row in unit.rows(_HELD, txids=list(txids))]
+    for txid in held:
+        apply_evidence(unit, txid, by.SendRequested(), now=now)
+    return held
+
+
+def held_among(unit: Unit, txids: Sequence[str]) -> bool:
+    return bool(unit.rows(_HELD, txids=list(txids)))
+
+
 def settle(
     unit: Unit,
     claimed: Claimed,
@@ -77,7 +107,8 @@ def settle(
     better. If the request has moved on (a proof came), it stays where it is (R3).
     """
     retry = isinstance(evidence, (by.NoVerdict, by.ConditionUnmet, by.LateRejection))
-    held = end_lease(unit, claimed, owner=owner, next_send=now + retry_after if retry else None, propagated=propagated)
+    next_send = now + retry_after if retry else None
+    held = end_lease(unit, claimed, owner=owner, next_send=next_send, propagated=propagated)
     reason = str(evidence.note().get("reason", type(evidence).__name__))
     row = lock_request(unit, claimed.txid)
     status = RequestStatus.UNKNOWN if row is None else request_status(row)
@@ -86,6 +117,7 @@ def settle(
     try:
         change = apply_evidence(unit, claimed.txid, evidence, now=now)
     except InvalidTransition as moved_on:
+        review_later(unit, claimed.request_id, now + retry_after)
         return SendOutcome(claimed.txid, result_of(status), status, str(moved_on), (), rivals)
     return SendOutcome(claimed.txid, result_of(change.now), change.now, reason, change.failed, rivals)
 

@@ -207,7 +207,8 @@ def apply_evidence(
     """Move the request of ``txid``, and with it all that hangs on it.
 
     ``proof_id`` goes with ``VerifiedProof`` and only with it (R1). Raises ``InvalidTransition`` with nothing changed
-    if the request has moved on meanwhile; ``InternalError`` if there is no such request.
+    if the request has moved on meanwhile, or an end would leave a living row behind; ``InternalError`` if there is no
+    such request.
     """
     if (proof_id is not None) != isinstance(evidence, by.VerifiedProof):
         raise InternalError("a proof row and the evidence of a verified proof go together (R1)")
@@ -216,12 +217,13 @@ def apply_evidence(
         raise InternalError(f"there is no request for {txid}")
     was = request_status(row)
     status = next_request_status(was, evidence)
+    moves = _plan_moves(unit, txid, evidence, ends=predicates.terminal_failure(status))
     _change(unit, row, status, evidence, now, proof_id=proof_id)
-    moved, revived = _move_transactions(unit, txid, evidence, proof_id, now)
-    contested = take_inputs(unit, row.rawTx, revived, now) if revived else ()
+    moved = _make_moves(unit, txid, moves, proof_id, now)
+    contested = take_inputs(unit, row.rawTx, moves.revived, now) if moves.revived else ()
     if isinstance(evidence, _POSITIVE):
         spend_everywhere(unit, txid, row.rawTx, now)
-    failed = _fail_children(unit, txid, now) if predicates.terminal_failure(status) else ()
+    failed = fail_children(unit, txid, now) if predicates.terminal_failure(status) else ()
     return Change(txid, was, status, moved, failed, tuple(contested))
 
 
@@ -229,31 +231,41 @@ def complete_transactions(
     unit: Unit, txid: str, raw_tx: bytes, evidence: by.VerifiedProof, proof_id: int, now: datetime
 ) -> int:
     """Link the rows of a proven transaction that has no open request; how many."""
-    moved, revived = _move_transactions(unit, txid, evidence, proof_id, now)
-    take_inputs(unit, raw_tx, revived, now)
+    moves = _plan_moves(unit, txid, evidence, ends=False)
+    moved = _make_moves(unit, txid, moves, proof_id, now)
+    take_inputs(unit, raw_tx, moves.revived, now)
     spend_everywhere(unit, txid, raw_tx, now)
     return moved
 
 
-def _fail_children(unit: Unit, txid: str, now: datetime) -> tuple[str, ...]:
-    """All that spends from what has just failed fails too, generation by generation (R24)."""
-    failed = [txid]
-    for parent in failed:
+def fail_children(unit: Unit, txid: str, now: datetime) -> tuple[str, ...]:
+    """All that spends from ``txid``, which has failed, fails too, generation by generation (R24); it and those."""
+    failed, waiting, seen = [txid], [txid], {txid}
+    for parent in waiting:
         for child in children_of(unit, parent):
-            if child in failed:
+            if child in seen:
                 continue
-            row = lock_request(unit, child)
-            if row is None or predicates.terminal_failure(request_status(row)):
-                continue
-            try:
-                status = next_request_status(request_status(row), by.ParentFailed(parent))
-            except InvalidTransition:
-                log.error("the child of a failed transaction is proven", parent=parent, child=child, status=row.status)
-                continue
-            _change(unit, row, status, by.ParentFailed(parent), now)
-            _move_transactions(unit, child, by.ParentFailed(parent), None, now)
-            failed.append(child)
+            seen.add(child)
+            if _fail_child(unit, parent, child, now):
+                failed.append(child)
+            waiting.append(child)
     return tuple(failed)
+
+
+def _fail_child(unit: Unit, parent: str, child: str, now: datetime) -> bool:
+    row = lock_request(unit, child)
+    if row is None or predicates.terminal_failure(request_status(row)):
+        return False
+    evidence = by.ParentFailed(parent)
+    try:
+        status = next_request_status(request_status(row), evidence)
+        moves = _plan_moves(unit, child, evidence, ends=True)
+    except InvalidTransition:
+        log.warning("the child of a failed transaction is proven", parent=parent, child=child, status=row.status)
+        return False
+    _change(unit, row, status, evidence, now)
+    _make_moves(unit, child, moves, None, now)
+    return True
 
 
 def _insert(
@@ -318,25 +330,44 @@ def _attempts(row: Row, status: RequestStatus) -> int:
     return int(row.attempts) if status.value == row.status or status is RequestStatus.SENDING else 0
 
 
-def _move_transactions(
-    unit: Unit, txid: str, evidence: by.Evidence, proof_id: int | None, now: datetime
-) -> tuple[int, list[tuple[int, int]]]:
-    """Move each user's row that this evidence moves; how many, and ``(userId, transactionId)`` of those revived."""
-    rows = unit.rows(_ROWS_OF_TXID, wanted=txid)
-    moved, revived = 0, []
-    for was in {row.status for row in rows}:
-        status = TransactionStatus.parse(was)
-        if (status, type(evidence)) not in TRANSACTION_TRANSITIONS:
-            continue
-        target = next_transaction_status(status, evidence)
-        ids = [row.transactionId for row in rows if row.status == was]
-        matched = unit.run(_MOVE_ROWS, ids=ids, was=was, to=target.value, proof=proof_id, now=now)
+@dataclass(frozen=True, slots=True)
+class _Moves:
+    """Rows of a txid by the status they go to, as ``(was, to, rows)``."""
+
+    steps: tuple[tuple[TransactionStatus, TransactionStatus, tuple[Row, ...]], ...]
+
+    @property
+    def revived(self) -> list[tuple[int, int]]:
+        """``(userId, transactionId)`` of those that had failed and live again."""
+        dead = (TransactionStatus.FAILED, TransactionStatus.UNFAIL)
+        return [
+            (r.userId, r.transactionId) for was, to, rows in self.steps if was in dead and to not in dead for r in rows
+        ]
+
+
+def _plan_moves(unit: Unit, txid: str, evidence: by.Evidence, *, ends: bool) -> _Moves:
+    """What the evidence does to each user's row; rows it does not speak of stay.
+
+    With ``ends`` no living row may be left behind: raises ``InvalidTransition``.
+    """
+    found: dict[TransactionStatus, list[Row]] = {}
+    for row in unit.rows(_ROWS_OF_TXID, wanted=txid):
+        found.setdefault(TransactionStatus.parse(row.status), []).append(row)
+    steps = []
+    for was, rows in found.items():
+        if (was, type(evidence)) in TRANSACTION_TRANSITIONS:
+            steps.append((was, next_transaction_status(was, evidence), tuple(rows)))
+        elif ends and not predicates.terminal_failure(was):
+            raise InvalidTransition(was, evidence)
+    return _Moves(tuple(steps))
+
+
+def _make_moves(unit: Unit, txid: str, moves: _Moves, proof_id: int | None, now: datetime) -> int:
+    moved = 0
+    for was, to, rows in moves.steps:
+        ids = [row.transactionId for row in rows]
+        matched = unit.run(_MOVE_ROWS, ids=ids, was=was.value, to=to.value, proof=proof_id, now=now)
         if matched != len(ids):
             raise StorageError(f"transactions of {txid} changed while they were being changed (R4)")
         moved += matched
-        if status in (TransactionStatus.FAILED, TransactionStatus.UNFAIL) and target not in (
-            TransactionStatus.FAILED,
-            TransactionStatus.UNFAIL,
-        ):
-            revived += [(row.userId, row.transactionId) for row in rows if row.status == was]
-    return moved, revived
+    return moved
