@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from sdk.devnet.system.stack import Stack
 
 _TRY = """
-  export {exports}
   export SDK_DEVNET_URL={devnet}
-  export SDK_WALLET_ROOT_KEY=$(openssl rand -hex 32) SDK_WALLET_BACKGROUND=external
-  sdk wallet identity
+  sdk wallet --home {folder}/alice create --chain mock --arc-url {devnet} \\
+      --whatsonchain-url {whatsonchain} --headers-url {headers}
+  sdk wallet --home {folder}/alice address         # JSON: a locking script and how it was derived
+  sdk devnet faucet LOCKING_SCRIPT 100000          # pays it: the outpoint, and the AtomicBEEF to save in a file
+  sdk wallet --home {folder}/alice receive FILE --prefix PREFIX --suffix SUFFIX
   sdk devnet mine
   sdk devnet reorg 1
+A wallet in a program of yours, with the storage and the monitor that run here:
+  export {exports}
 """
 
 
@@ -47,11 +51,14 @@ def describe(system: Stack) -> str:
         f"{name}={shlex.quote(value)}" for name, value in system.environ.items() if name.startswith("SDK_WALLET_")
     )
     where = "\n".join(f"  {each.name:12} {each.url}" for each in system.programs)
-    return (
-        f"Running (files in {system.folder}):\n{where}\n"
-        f"In another terminal:{_TRY.format(exports=exports, devnet=system.devnet.url)}"
-        "Ctrl-C stops everything."
+    hints = _TRY.format(
+        devnet=system.devnet.url,
+        whatsonchain=system.environ["SDK_WALLET_WHATSONCHAIN_URL"],
+        headers=system.headers.url,
+        folder=shlex.quote(str(system.folder)),
+        exports=exports,
     )
+    return f"Running (files in {system.folder}):\n{where}\nIn another terminal:{hints}Ctrl-C stops everything."
 
 
 async def _until_stopped(system: Stack, stopping: asyncio.Event) -> None:
