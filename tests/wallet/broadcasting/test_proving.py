@@ -9,9 +9,10 @@ import pytest
 
 from sdk.core.errors import ServiceUnavailable
 from sdk.core.merkle_path import MerklePath
-from sdk.wallet.services.ports import ProofResult, ProofState
+from sdk.wallet.services.ports import Classification, ProofResult, ProofState
 from sdk.wallet.storage.proofs import load_checkpoint
 from sdk.wallet.storage.tables import proven_txs
+from support.fake_network import answer
 
 if TYPE_CHECKING:
     from sdk.core.transaction import Transaction
@@ -136,6 +137,21 @@ async def test_r13_what_the_network_has_forgotten_is_sent_again_soon(
     assert outcome.result == "success"
 
 
+async def test_r13_what_only_its_provider_has_seen_is_asked_after_at_the_next_height(
+    rows: Rows, broadcaster: Broadcaster, prover: Prover
+) -> None:
+    alice = await rows.user()
+    transaction, _ = await rows.sign(alice, [await rows.coin(alice)])
+    rows.network.scripted.append(lambda _beef, txids: [answer(txids[0], Classification.SUCCESS, word="STORED")])
+    (outcome,) = await broadcaster.send([transaction.txid()])
+    assert outcome.result == "success"
+    rows.network.mine([])
+    assert await check(rows, prover) == {"overdue": 1}
+    (outcome,) = await broadcaster.send([transaction.txid()])
+    assert outcome.result == "success"
+    assert transaction.txid() in rows.network.mempool
+
+
 async def test_a_post_whose_answer_was_lost_is_proven_all_the_same(
     rows: Rows, broadcaster: Broadcaster, prover: Prover
 ) -> None:
@@ -258,9 +274,6 @@ async def test_r2_a_demoted_transaction_without_a_request_gets_one(
 async def test_r56_a_failed_transaction_that_is_mined_comes_back_with_its_inputs(
     rows: Rows, broadcaster: Broadcaster, prover: Prover
 ) -> None:
-    from sdk.wallet.services.ports import Classification
-    from support.fake_network import answer
-
     alice = await rows.user()
     coin = await rows.coin(alice)
     transaction, _ = await rows.sign(alice, [coin])

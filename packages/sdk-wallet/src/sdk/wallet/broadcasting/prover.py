@@ -96,11 +96,12 @@ class Prover:
         return "not_mined"
 
     async def _is_lost(self, row: Row, misses: int) -> bool:
-        """Overdue, or definitely unknown to those who should have it (R13)."""
-        policy = self._policy
-        if misses >= policy.proof_misses:
+        """Overdue, or definitely unknown to those who should have it; what only its provider has shown so far is asked
+        after at every height (R13).
+        """
+        if misses >= self._policy.proof_misses:
             return True
-        if misses < policy.doubt_misses or misses % policy.doubt_misses:
+        if row.propagated and misses % self._policy.doubt_misses:
             return False
         try:
             status = (await self._services.get_statuses([row.txid])).get(row.txid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, exists, or_, select, update
+from sqlalchemy import bindparam, delete, exists, or_, select, update
 
 from sdk.core.errors import StorageError
 from sdk.service.database import Prepared
@@ -13,7 +13,7 @@ from sdk.wallet.lifecycle import evidence as by
 from sdk.wallet.storage.lifecycle_tables import wallet_request_schedule
 from sdk.wallet.storage.request_claims import upsert
 from sdk.wallet.storage.spends import release_unsigned_inputs
-from sdk.wallet.storage.tables import outputs, proven_tx_reqs, transactions
+from sdk.wallet.storage.tables import outputs, proven_tx_reqs, transactions, wallet_pending_actions
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -37,6 +37,9 @@ _GIVE_UP = Prepared(
     update(transactions)
     .where(_T.transactionId == bindparam("id"), _T.status == bindparam("was"), *_NEVER_SIGNED)
     .values(status=bindparam("to"), updated_at=bindparam("now"))
+)
+_FORGET_PENDING = Prepared(
+    delete(wallet_pending_actions).where(wallet_pending_actions.c.transactionId == bindparam("id"))
 )
 _source = transactions.alias("source")
 _HOLDING = Prepared(
@@ -65,6 +68,7 @@ def give_up_abandoned(unit: Unit, *, now: datetime, older_than: timedelta, limit
         if unit.run(_GIVE_UP, id=row.transactionId, was=row.status, to=target.value, now=now) != 1:
             raise StorageError(f"transaction {row.transactionId} changed while it was being given up (R4)")
         released += release_unsigned_inputs(unit, row.transactionId, now=now)
+        unit.run(_FORGET_PENDING, id=row.transactionId)
     return len(rows), released
 
 
