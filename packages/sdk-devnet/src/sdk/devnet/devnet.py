@@ -124,7 +124,7 @@ class Devnet:
 
         The first new block holds ``transactions``, for example ones that spend what a removed one spent; what was
         removed returns to the mempool if it is still valid, and is mined in one more block with ``remine``.
-        Raises ``OutOfRange``, or ``BlockRefused`` with the chain as it was.
+        Raises ``OutOfRange``, or ``BlockRefused`` or ``TransactionRefused`` with the chain as it was.
         """
         _check_range("the depth of the reorg", depth, 1, min(self.height, MAX_BLOCKS_AT_ONCE))
         parent = self.chain.node_at(self.height - depth)

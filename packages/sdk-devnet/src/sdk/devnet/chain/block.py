@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from sdk.core.chain import MOCK
 from sdk.core.header import BlockHeader
+from sdk.core.merkle_path import MerklePath, merkle_root
 from sdk.core.transaction import Transaction
-from sdk.devnet.chain.merkle import merkle_path, merkle_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from sdk.core.merkle_path import MerklePath
 
 BLOCK_VERSION = 0x20000000
 _GENESIS_TRANSACTION = (
@@ -36,21 +34,20 @@ class Block:
         return self.header.hash()
 
     @cached_property
-    def leaves(self) -> tuple[bytes, ...]:
-        """Txids in internal byte order."""
-        return tuple(each.hash() for each in self.transactions)
+    def txids(self) -> tuple[str, ...]:
+        return tuple(each.txid() for each in self.transactions)
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        return {each.txid(): index for index, each in enumerate(self.transactions)}
+        return {txid: index for index, txid in enumerate(self.txids)}
 
     @cached_property
     def size(self) -> int:
         return 80 + sum(each.size() for each in self.transactions)
 
     def merkle_path(self, txid: str, height: int) -> MerklePath:
-        """Proof that this block, at ``height``, holds ``txid``; ``KeyError`` if it does not."""
-        return merkle_path(self.leaves, self.positions[txid], height)
+        """Proof that this block, at ``height``, holds ``txid``; ``ParseError`` if it does not."""
+        return MerklePath.from_block(height, self.txids, [txid])
 
 
 def genesis() -> Block:
@@ -60,7 +57,7 @@ def genesis() -> Block:
 
 def mine(previous_hash: str, transactions: Sequence[Transaction], time: int, bits: int) -> Block:
     """Find a nonce. At ``207fffff`` two tries do on average."""
-    root = merkle_root([each.hash() for each in transactions])[::-1].hex()
+    root = merkle_root([each.txid() for each in transactions])
     for nonce in count():
         header = BlockHeader(BLOCK_VERSION, previous_hash, root, time, bits, nonce)
         if header.meets_target():

@@ -11,9 +11,9 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from sdk.devnet.chain.block import genesis, mine
+from sdk.devnet.chain.block_rules import check_body, check_header
 from sdk.devnet.chain.ledger import Coin, Ledger, check_amounts, check_maturity
 from sdk.devnet.chain.mempool import Mempool, Orphans
-from sdk.devnet.chain.merkle import has_duplicate_pair, merkle_root
 from sdk.devnet.chain.rules import (
     OP_TRUE,
     Policy,
@@ -176,7 +176,6 @@ class Chain:
             if refused.kind is not RefusalKind.MISSING or not hold_orphan:
                 raise
             self.orphans.add(transaction)
-            self._remember(transaction)
             return Submission(Outcome.ORPHAN, Change(orphaned=(transaction.txid(),)))
         accepted, dropped = self._adopt_orphans({transaction.txid()})
         return Submission(Outcome.ACCEPTED, Change(accepted=(transaction.txid(), *accepted), dropped=dropped))
@@ -294,8 +293,9 @@ class Chain:
         outputs = {each.txid(): each.outputs for each in together}
         incoming = 0
         for each in transaction.inputs:
-            beside = outputs.get(each.outpoint.txid)
-            spent = beside[each.outpoint.vout] if beside else self.output(each.outpoint)
+            beside = outputs.get(each.outpoint.txid, ())
+            vout = each.outpoint.vout
+            spent = beside[vout] if vout < len(beside) else self.output(each.outpoint)
             if spent is None:
                 raise TransactionRefused(transaction.txid(), RefusalKind.MISSING, "bad-txns-inputs-missingorspent")
             incoming += spent.satoshis
@@ -320,7 +320,7 @@ class Chain:
     def _index(self, node: Node) -> None:
         self.nodes[node.hash] = node
         for transaction in node.block.transactions:
-            if transaction.txid() not in self.transactions or transaction.txid() in self.orphans:
+            if transaction.txid() not in self.transactions:
                 self._remember(transaction)
             self._blocks_of.setdefault(transaction.txid(), []).append(node.hash)
 
@@ -329,39 +329,10 @@ class Chain:
         parent = self.nodes.get(header.previous_hash)
         if parent is None:
             raise BlockRefused(block.hash, "prev-blk-not-found")
-        if header.bits != self.policy.chain.pow_limit_bits:
-            raise BlockRefused(block.hash, "bad-diffbits")
-        if not header.meets_target(self.policy.chain.pow_limit):
-            raise BlockRefused(block.hash, "high-hash")
-        if header.time <= self.median_time(parent):
-            raise BlockRefused(block.hash, "time-too-old")
-        node = Node(block, parent.height + 1, parent.chain_work + header.work(), parent)
-        self._check_body(node)
-        return node
-
-    def _check_body(self, node: Node) -> None:
-        block = node.block
-        if not block.transactions or merkle_root(block.leaves)[::-1].hex() != block.header.merkle_root:
-            raise BlockRefused(block.hash, "bad-txnmrklroot")
-        if has_duplicate_pair(block.leaves):
-            raise BlockRefused(block.hash, "bad-txns-duplicate")
-        if [each.is_coinbase for each in block.transactions] != [True] + [False] * (len(block.transactions) - 1):
-            raise BlockRefused(block.hash, "bad-cb-missing")
-        if block.size > self.policy.max_block_bytes:
-            raise BlockRefused(block.hash, "bad-blk-length")
-        tag = block.transactions[0].inputs[0].unlocking_script.to_bytes()
-        if not 2 <= len(tag) <= 100:
-            raise BlockRefused(block.hash, "bad-cb-length")
-        if not tag.startswith(push_number(node.height)):
-            raise BlockRefused(block.hash, "bad-cb-height")
-        median_time = self.median_time(node.parent)
-        for each in block.transactions:
-            try:
-                check_transaction(each, self.policy)
-            except TransactionRefused as refused:
-                raise BlockRefused(block.hash, f"{refused.reason} (transaction {refused.txid})") from refused
-            if not each.is_final(node.height, median_time):
-                raise BlockRefused(block.hash, f"bad-txns-nonfinal (transaction {each.txid()})")
+        median_time = self.median_time(parent)
+        check_header(block, median_time, self.policy)
+        check_body(block, parent.height + 1, median_time, self.policy)
+        return Node(block, parent.height + 1, parent.chain_work + header.work(), parent)
 
     def _switch(self, target: Node) -> tuple[list[Node], list[Node]]:
         """Make ``target`` the tip; undone as a whole if one of its blocks is refused."""
