@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 NETWORKS = ("main", "test", "stn", "regtest", "teratest", "mock")
 _PUBLIC = ("main", "test", "stn")
 _PUBLIC_PAUSE = 0.35  # WhatsOnChain allows three requests a second without a key
+
+_LOCK_WAIT = 5.0
+_FIRST_LOOK = 5.0
 
 
 @click.group(name="chaintracks", help="Block headers: follow, check and serve them.")
@@ -83,7 +87,7 @@ async def _serve(settings: ChaintracksSettings) -> None:
     from sdk.service.http_app import serve as serve_app
 
     sources = _sources(settings)
-    database = await Database.open(settings.database, schema=settings.database_schema)
+    database = await Database.open(settings.database, schema=settings.database_schema, timeout=_LOCK_WAIT)
     try:
         service = await Chaintracks.open(
             settings.network,
@@ -93,7 +97,8 @@ async def _serve(settings: ChaintracksSettings) -> None:
             max_backoff=settings.max_backoff,
             stale_after=settings.stale_after,
         )
-        await service.sync()
+        with contextlib.suppress(TimeoutError):  # a long way to go is gone while serving
+            await asyncio.wait_for(service.sync(), _FIRST_LOOK)
         tip = service.chain.tip
         for each in service.followers:
             if each.last_error is not None:

@@ -76,7 +76,7 @@ def check_batch(
         _first_off_checkpoint(rules, hashes, first),
         first_wrong_bits(rules, columns, start, bits_unchecked) - start,
         _first_too_old(columns, start),
-        len(hashes) if now is None else _first_true(map(gt, times, repeat(now + FUTURE_LIMIT)), len(hashes)),
+        len(hashes) if now is None else _first_ahead(times, first, now + FUTURE_LIMIT),
         _first_low_version(rules, versions, first),
     )
     if fault < len(hashes):
@@ -140,6 +140,11 @@ def _medians_unchecked(columns: Window, start: int) -> Iterable[Unchecked]:
     last = min(MEDIAN_SPAN, len(columns.times)) - 1
     if columns.first and start <= last:
         yield Unchecked(MEDIAN_TIME, columns.first + start, columns.first + last)
+
+
+def _first_ahead(times: list[int], first: int, latest: int) -> int:
+    exempt = 1 if first == 0 else 0  # genesis
+    return exempt + _first_true(map(gt, times[exempt:], repeat(latest)), len(times) - exempt)
 
 
 def _first_low_version(rules: Rules, versions: list[int], first: int) -> int:
