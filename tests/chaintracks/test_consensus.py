@@ -280,7 +280,8 @@ def test_the_header_object_has_unsigned_versions() -> None:
 
 def _rule(header: bytes, height: int, parent: bytes, window: Window, now: int | None) -> str | None:
     """What ``check_header`` says, having made sure that a batch says the same."""
-    rules, verdicts = Rules.of(MOCK), []
+    rules = Rules.of(MOCK)
+    verdicts: list[str | None] = []
     for check in (check_header, check_batch):
         try:
             check(rules, header, height, parent, window, now)

@@ -99,11 +99,10 @@ def test_forgetting_side_branches_never_touches_the_active_chain(growth: Growth,
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30), st.integers(0, 5))
 def test_orphans_are_bounded_and_come_out_under_their_parent(pairs: list[tuple[int, int]], limit: int) -> None:
-    pool, held = OrphanPool(limit), {}
+    pool = OrphanPool(limit)
     for child, parent in pairs:
         pool.add(name(child), name(parent), bytes([child]))
         assert len(pool) <= limit
-        held.setdefault(child, parent)
     for parent in range(10):
         for out in pool.take_children(name(parent)):
             assert name(out[0]) not in pool
