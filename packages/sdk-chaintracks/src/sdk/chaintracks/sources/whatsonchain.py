@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from sdk.chaintracks.errors import SourceUnavailable
+from sdk.chaintracks.sources.header_files import HeaderFiles
 from sdk.chaintracks.sources.ports import SourceTip
 from sdk.core.errors import ParseError, ServiceError
 from sdk.core.header import BlockHeader
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 BASE_URL = "https://api.whatsonchain.com/v1/bsv"
 _AT_ONCE = 8
 _MAX_ANSWER = 256 * 1024
+_WORTH_A_FILE = 200
 _NEWEST = 10
 """Headers that ``/block/headers`` answers with."""
 
@@ -37,6 +39,7 @@ class WhatsOnChainSource:
         headers = {"Accept": "application/json", **({"Authorization": api_key} if api_key else {})}
         policy = HttpPolicy(timeout=15, max_response=_MAX_ANSWER, max_connections=_AT_ONCE)
         self._http = http or HttpClient(url, service=self.name, headers=headers, policy=policy)
+        self._files = HeaderFiles(self._http, url)
         self._pause = pause
         self._slots = asyncio.Semaphore(1 if pause else _AT_ONCE)
 
@@ -45,6 +48,7 @@ class WhatsOnChainSource:
         return f"{BASE_URL}/{chain}"
 
     async def tip(self) -> SourceTip:
+        self._files.forget()
         info = await self._json("/chain/info")
         try:
             height, block_hash = info["blocks"], bytes.fromhex(info["bestblockhash"])[::-1]
@@ -60,6 +64,13 @@ class WhatsOnChainSource:
             newest = await self._newest()
         if all(height in newest for height in range(first, last + 1)):
             return b"".join(newest[height] for height in range(first, last + 1))
+        if last - first >= _WORTH_A_FILE:
+            found = await self._files.headers(first, last)
+            if found is not None:
+                return found
+        return await self._one_by_one(first, last)
+
+    async def _one_by_one(self, first: int, last: int) -> bytes:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._header(height)) for height in range(first, last + 1)]
         found = [task.result() for task in tasks]
