@@ -11,7 +11,7 @@ import pytest
 
 from sdk.chaintracks.chain import HeaderChain
 from sdk.chaintracks.engine import Chaintracks
-from sdk.chaintracks.errors import InvalidHeader, StoreCorrupted, UnknownParent
+from sdk.chaintracks.errors import InvalidHeader, StoreCorrupted, StoreMoved, UnknownParent
 from sdk.chaintracks.sources.whatsonchain import WhatsOnChainSource
 from sdk.core.errors import ConfigurationError, StorageUnavailable
 from sdk.service.database import Database
@@ -239,6 +239,27 @@ async def test_what_the_store_refuses_is_not_shown_and_may_come_again(
         assert await tracks.chain.headers(0, 10) == raw(chain)
     async with service(tmp_path) as tracks:
         assert await tracks.chain.headers(0, 10) == raw(chain)
+
+
+async def test_two_writers_of_one_database_never_make_two_chains(tmp_path: Path) -> None:
+    trunk = grown([GENESIS], 5)
+    left, right = grown(trunk, 3, salt="left"), grown(trunk, 5, salt="right")
+    async with service(tmp_path) as one, service(tmp_path) as other:
+        await one.chain.extend(raw(trunk[1:]))
+        with pytest.raises(StoreMoved):
+            await other.chain.extend(raw(trunk[1:]))
+        assert await other.chain.extend(raw(trunk[1:])) is None  # it has read again
+        await one.chain.extend(raw(left[6:]))
+        with pytest.raises(StoreMoved):
+            await other.chain.extend(raw(right[6:]))
+        await other.chain.extend(raw(right[6:]))
+        assert await other.chain.headers(0, 100) == raw(right)
+        with pytest.raises(StoreMoved):
+            await one.chain.extend(raw([mined(left[-1])]))
+        await one.chain.extend(raw([mined(left[-1])]))
+        assert await one.chain.headers(0, 100) == raw(right)
+    async with service(tmp_path) as tracks:
+        assert await tracks.chain.headers(0, 100) == raw(right)
 
 
 async def test_a_listener_that_fails_stops_nothing(tmp_path: Path) -> None:

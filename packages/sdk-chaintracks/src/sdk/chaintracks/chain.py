@@ -126,7 +126,7 @@ class HeaderChain:
 
         Headers that are known are passed over. The run ends before a header whose time lies too far ahead, unless it
         is the first. ``anywhere`` lets the run start below what is in memory. Raises ``InvalidHeader`` (nothing of the
-        run is kept), ``UnknownParent``, ``ParseError``, ``StorageError``.
+        run is kept), ``UnknownParent``, ``ParseError``, ``StoreMoved``, ``StorageError``.
         """
         async with self._lock:
             if self._stale:
@@ -184,11 +184,12 @@ class HeaderChain:
         added = {node.hash for node in change.added} if change is not None else set()
         inserted = [_row(node, node.hash in added) for node in nodes]
         fresh = {node.hash for node in nodes}
-        self._stale = True  # until the store has answered: a cancelled write may have been committed
+        self._stale = True  # until the store has answered: a write that is cut off may have been committed
         await self.store.apply(
             inserted,
             [each for each in added if each not in fresh],
             [] if change is None else [node.hash for node in change.removed],
+            expected_tip=self.tip.hash,
         )
         for node in nodes:
             self.tree.add(node)

@@ -7,7 +7,8 @@ SdkError
    ├─ SourceError                  a source of headers failed
    │  ├─ SourceUnavailable         no answer, or nonsense; try again              (retryable)
    │  └─ SourceLied                its headers contradict consensus or one another
-   └─ StoreCorrupted               the stored headers are not those that were written, or of another network
+   ├─ StoreCorrupted               the stored headers are not those that were written, or of another network
+   └─ StoreMoved                   another writer has changed the stored chain; it is read again  (retryable)
 """
 
 from __future__ import annotations
@@ -74,3 +75,8 @@ class SourceLied(SourceError):
 
 class StoreCorrupted(ChaintracksError):
     code = "ERR_HEADER_STORE_CORRUPTED"
+
+
+class StoreMoved(ChaintracksError):
+    code = "ERR_HEADER_STORE_MOVED"
+    retryable = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from sdk.chaintracks.errors import StoreMoved
 from sdk.chaintracks.store.tables import headers
 from sdk.service.database import Prepared
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _H = headers.c
 _ROW = select(_H.hash, _H.arrival, _H.height, _H.active, _H.raw, _H.work)
 _TOP = Prepared(select(func.max(_H.height)).where(_H.active.is_(True)))
+_TIP = Prepared(select(_H.hash).where(_H.active.is_(True)).order_by(_H.height.desc()).limit(1))
 _LIVE = Prepared(_ROW.where(_H.height >= bindparam("first")).order_by(_H.height, _H.arrival))
 _ACTIVE = Prepared(
     select(_H.height, _H.raw)
@@ -73,12 +75,14 @@ class HeaderStore:
         activated: Iterable[bytes] = (),
         deactivated: Iterable[bytes] = (),
         forgotten: Iterable[bytes] = (),
+        expected_tip: bytes | None = None,
     ) -> None:
         """Add headers, then switch or forget those that were there, in one transaction.
 
-        A header that is there already stays as it is: an earlier call may have been cut off after its commit.
+        A header that is there already stays as it is. Raises ``StoreMoved``, with nothing changed, unless the active
+        tip is ``expected_tip`` (if given): another process, or a call that was cancelled, has moved it.
         """
-        await self.database.write(_apply, inserted, [*activated], [*deactivated], [*forgotten])
+        await self.database.write(_apply, inserted, [*activated], [*deactivated], [*forgotten], expected_tip)
 
 
 def _top(unit: Unit) -> int | None:
@@ -105,7 +109,10 @@ def _apply(
     activated: Sequence[bytes],
     deactivated: Sequence[bytes],
     forgotten: Sequence[bytes],
+    expected_tip: bytes | None,
 ) -> None:
+    if expected_tip is not None and unit.scalar(_TIP) != expected_tip:
+        raise StoreMoved("another writer has changed the stored chain of headers; it is read again")
     if inserted:
         unit.run_many(_INSERT, [{**each._asdict(), "work": each.work.to_bytes(32, "big")} for each in inserted])
     for on, hashes in ((False, deactivated), (True, activated)):
