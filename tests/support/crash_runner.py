@@ -1,7 +1,7 @@
 """Runs the wallet's background work in a child process that may be killed. ``python -m support.crash_runner``.
 
-Reads one JSON object a line: ``database``, ``url`` of the network, ``seconds`` since the start, and ``plan`` for the
-fail points (or null). Forks, so that the imports are paid once; answers with the child's exit status.
+Reads one JSON object a line: ``plan`` for the fail points (or null) and what the work needs; here ``database``, ``url``
+of the network and ``seconds`` since the start. Forks, so that the imports are paid once; answers with the exit status.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from support.http_network import HttpNetwork
 from support.wallet_rows import START
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable, Coroutine
 
 
-async def cycle(database: str, url: str, now: datetime) -> None:
+async def cycle(given: dict[str, Any]) -> None:
     """What a monitor would have done in the meantime, once."""
+    database, url = given["database"], given["url"]
+    now = START + timedelta(seconds=given["seconds"])
     network = HttpNetwork(url)
     try:
         async with await Database.open(database) as opened:
@@ -40,21 +42,21 @@ async def cycle(database: str, url: str, now: datetime) -> None:
         await network.close()
 
 
-def child(given: dict[str, Any]) -> None:
+def child(work: Callable[[dict[str, Any]], Coroutine[Any, Any, None]], given: dict[str, Any]) -> None:
     if given["plan"] is not None:
-        failpoints.reach = failpoints.Failpoints(given["plan"]).reach  # type: ignore[misc]
+        failpoints.reach = failpoints.Failpoints(given["plan"], given.get("pattern")).reach  # type: ignore[misc]
         failpoints.active = True  # type: ignore[misc]
-    asyncio.run(cycle(given["database"], given["url"], START + timedelta(seconds=given["seconds"])))
+    asyncio.run(work(given))
 
 
-def main() -> None:
+def main(work: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]) -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
             status = 1
             try:
-                child(json.loads(line))
+                child(work, json.loads(line))
                 status = 0
             except BaseException:  # noqa: BLE001 - the parent is told by the exit status
                 traceback.print_exc()
@@ -65,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(cycle)

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import shutil
 import signal
-import sys
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,50 +18,19 @@ from aiohttp.test_utils import TestServer
 
 from sdk.service.database import Database
 from support.fake_network import FakeNetwork
+from support.forking import forking
 from support.http_network import network_app
-from support.requirements import ROOT
 from support.wallet_rows import Rows, TestClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from sdk.core.transaction import Transaction
+    from support.forking import Forking
     from support.wallet_rows import Coin
 
 RESTARTS = 2
-
-
-class Runner:
-    """The forking process of ``support.crash_runner``."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def run(self, database: Path, url: str, *, minutes: float, plan: str | None = None) -> int:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        given = {"database": f"sqlite:///{database}", "url": url, "seconds": minutes * 60, "plan": plan}
-        self._process.stdin.write(json.dumps(given).encode() + b"\n")
-        return int(await self._process.stdout.readline())
-
-
-@asynccontextmanager
-async def started() -> AsyncIterator[Runner]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "support.crash_runner",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=ROOT / "tests",
-    )
-    assert process.stdout is not None
-    assert process.stdin is not None
-    assert (await process.stdout.readline()).strip() == b"ready"
-    yield Runner(process)
-    process.stdin.close()
-    await process.wait()
 
 
 @dataclass
@@ -171,14 +137,14 @@ async def test_r21_killed_anywhere_it_comes_to_the_same_end(
 ) -> None:
     (tmp_path / "first").mkdir()
     first = await make(tmp_path / "first")
-    async with started() as runner:
+    async with forking("support.crash_runner") as runner:
         await _record(first.copy(tmp_path / "recorded"), expected, runner, tmp_path / "points")
     points = [line.split(" ", 1)[1] for line in (tmp_path / "points").read_text().splitlines()]
     assert {point.split()[0] for point in points} == {"commit.before", "commit.after", "http.before", "http.after"}
     waiting = list(enumerate(points, 1))
 
     async def work() -> None:
-        async with started() as runner:
+        async with forking("support.crash_runner") as runner:
             while waiting:
                 number, point = waiting.pop()
                 world = first.copy(tmp_path / f"{number}")
@@ -188,20 +154,24 @@ async def test_r21_killed_anywhere_it_comes_to_the_same_end(
     await asyncio.gather(*(work() for _ in range(3)))
 
 
-async def _kill_and_restart(world: World, expected: dict[str, Any], runner: Runner, number: int, point: str) -> None:
+async def run(runner: Forking, world: World, url: str, minutes: float, plan: str | None = None) -> int:
+    return await runner.run(database=f"sqlite:///{world.database}", url=url, seconds=minutes * 60, plan=plan)
+
+
+async def _kill_and_restart(world: World, expected: dict[str, Any], runner: Forking, number: int, point: str) -> None:
     async with TestServer(network_app(world.network)) as server:
         url = str(server.make_url("/"))
-        assert await runner.run(world.database, url, minutes=2, plan=f"kill:{number}") == -signal.SIGKILL, point
+        assert await run(runner, world, url, 2, f"kill:{number}") == -signal.SIGKILL, point
         for restart in range(RESTARTS):
-            assert await runner.run(world.database, url, minutes=20 * (restart + 1)) == 0, point
+            assert await run(runner, world, url, 20 * (restart + 1)) == 0, point
         assert await world.state() == expected, f"killed at {number}, {point}"
 
 
-async def _record(world: World, expected: dict[str, Any], runner: Runner, record: Path) -> None:
+async def _record(world: World, expected: dict[str, Any], runner: Forking, record: Path) -> None:
     """The fail points of a run that nothing happens to."""
     async with TestServer(network_app(world.network)) as server:
         url = str(server.make_url("/"))
-        assert await runner.run(world.database, url, minutes=2, plan=f"record:{record}") == 0
+        assert await run(runner, world, url, 2, f"record:{record}") == 0
         assert await world.state() == expected
-        assert await runner.run(world.database, url, minutes=40) == 0
+        assert await run(runner, world, url, 40) == 0
         assert await world.state() == expected

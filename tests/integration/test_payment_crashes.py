@@ -1,0 +1,196 @@
+"""``kill -9`` at every fail point of a payment, over the devnet's real sockets (issue 2, *Must hold*; R19, R21, R27).
+
+The points are recorded, not written down. Whatever was interrupted, the wallet and the monitor that start afterwards
+agree with the chain: what was sent is mined and proven, what was not is given up, and no satoshi is lost or made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sdk.devnet.server import DevnetServer
+from sdk.service.http_client import HttpClient
+from sdk.wallet import open_wallet
+from sdk.wallet.keys import KeyDeriver, PrivateKey
+from sdk.wallet.script.templates import brc29
+from sdk.wallet.settings import WalletSettings
+from support.forking import forking
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sdk.wallet.wallet import Wallet
+    from support.forking import Forking
+
+ALICE, FAUCET = PrivateKey.from_int(7), PrivateKey.from_int(9)
+FUNDING, PAYMENT = 1_000_000, 250_000
+NO_QUESTIONS = r"^(?!http\.\w+ whatsonchain GET)"
+"""How many headers are asked for depends on where the faucet's coins were mined."""
+STRANGER = "76a914" + "22" * 20 + "88ac"
+
+
+@dataclass
+class Case:
+    """A wallet of its own, with a coin of its own, on the devnet that all share."""
+
+    server: DevnetServer
+    database: Path
+    funding: str
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**self.server.urls.wallet_settings(), "SDK_WALLET_DATABASE": f"sqlite:///{self.database}"}
+
+    async def pay(self, runner: Forking, plan: str | None = None) -> int:
+        key = ALICE.to_hex()
+        return await runner.run(job="pay", environ=self.environ, key=key, script=STRANGER, satoshis=PAYMENT, plan=plan)
+
+    async def recover(self, runner: Forking, minutes: float) -> None:
+        base = self.server.urls.base
+        assert await runner.run(job="recover", environ=self.environ, devnet=base, minutes=minutes) == 0
+
+    def open(self, *, migrate: bool = False) -> Any:
+        settings = WalletSettings.load(environ=self.environ)
+        return open_wallet(root_key=ALICE, settings=settings, background="none", migrate=migrate)
+
+    async def check(self) -> int:
+        """Rows against chain; how many of its transactions the chain has."""
+        chain = self.server.devnet.chain
+        async with self.open() as wallet:
+            balance = await wallet.balance()
+            listed = (await wallet.list_actions({"labels": [], "limit": 100})).actions
+        assert {each.status for each in listed} == {"completed"}
+        spent, mined = 0, 0
+        for txid, status, proof in self.rows("SELECT txid, status, provenTxId FROM transactions"):
+            assert (status == "completed") == (proof is not None)
+            assert status in ("completed", "failed")
+            on_chain = txid is not None and self.server.devnet.merkle_path(txid) is not None
+            assert (status == "completed") == on_chain, f"{txid} is {status}, and on the chain: {on_chain}"
+            if on_chain and txid != self.funding:
+                transaction = chain.transactions[txid]
+                sources = [
+                    chain.transactions[each.outpoint.txid].outputs[each.outpoint.vout] for each in transaction.inputs
+                ]
+                fee = sum(each.satoshis for each in sources) - transaction.output_satoshis()
+                spent += fee + sum(o.satoshis for o in transaction.outputs if o.locking_script.to_hex() == STRANGER)
+                mined += 1
+        assert balance == FUNDING - spent, "no satoshi is lost or made"
+        assert self.rows("SELECT COUNT(*) FROM proven_tx_reqs WHERE status NOT IN ('completed')") == [(0,)]
+        return mined
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.database)) as connection:
+            return connection.execute(query).fetchall()
+
+
+async def new_case(server: DevnetServer, http: HttpClient, template: Path, folder: Path) -> Case:
+    """A copy of an empty wallet, funded."""
+    shutil.copytree(template, folder)
+    case = Case(server, folder / "alice.sqlite", "")
+    async with case.open() as alice:
+        case.funding = await fund(http, alice)
+    return case
+
+
+async def fund(http: HttpClient, wallet: Wallet) -> str:
+    txid, tx, outputs = await gift(http, wallet.identity_key, mine=True)
+    await wallet.internalize_action({"tx": bytes.fromhex(tx), "description": "funding", "outputs": outputs})
+    return txid
+
+
+async def gift(http: HttpClient, identity_key: str, *, mine: bool) -> tuple[str, str, list[dict[str, Any]]]:
+    """A payment of the faucet to ALICE: its txid, its AtomicBEEF in hex, and the outputs to take in."""
+    lock = brc29.lock(KeyDeriver(FAUCET), identity_key, "cHJl", "c3Vm")
+    paid = await http.post_json("/faucet", {"lockingScript": lock.to_hex(), "satoshis": FUNDING, "mine": mine})
+    remittance = {
+        "derivationPrefix": "cHJl",
+        "derivationSuffix": "c3Vm",
+        "senderIdentityKey": FAUCET.public_key.to_hex(),
+    }
+    outputs = [{"outputIndex": paid["outputIndex"], "protocol": "wallet payment", "paymentRemittance": remittance}]
+    return str(paid["txid"]), str(paid["tx"]), outputs
+
+
+@pytest.mark.timeout(900)
+async def test_r21_a_payment_killed_anywhere_ends_in_agreement_with_the_chain(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    async with DevnetServer() as server, HttpClient(server.urls.base, service="devnet") as http:
+        empty = Case(server, template / "alice.sqlite", "")
+        template.mkdir()
+        async with empty.open(migrate=True) as alice:
+            assert await alice.balance() == 0
+        async with forking("support.payment_runner") as runner:
+            whole = await new_case(server, http, template, tmp_path / "whole")
+            assert await whole.pay(runner, f"record:{tmp_path / 'points'}") == 0
+            await whole.recover(runner, 1)
+            await whole.recover(runner, 20)
+            assert await whole.check() == 2
+        points = [line.split(" ", 1)[1] for line in (tmp_path / "points").read_text().splitlines()]
+        assert {point.split()[0] for point in points} == {"commit.before", "commit.after", "http.before", "http.after"}
+        for unit in ("create_action", "process_action", "claim_named", "settle"):
+            assert any(unit in point for point in points), f"no fail point of {unit}"
+        waiting = list(enumerate(points, 1))
+        reached: set[int] = set()
+
+        async def work() -> None:
+            async with forking("support.payment_runner") as runner:
+                while waiting:
+                    number, point = waiting.pop()
+                    case = await new_case(server, http, template, tmp_path / f"{number}")
+                    assert await case.pay(runner, f"kill:{number}") == -signal.SIGKILL, point
+                    for minutes in (20, 40):
+                        await case.recover(runner, minutes)
+                    reached.add(await case.check())
+                    shutil.rmtree(case.database.parent)
+
+        await asyncio.gather(*(work() for _ in range(2)))
+        assert reached == {0, 1, 2}
+
+
+@pytest.mark.timeout(900)
+async def test_r43_a_receipt_killed_anywhere_is_taken_in_once(tmp_path: Path) -> None:
+    """What was stored is proven by itself; what was not is taken in when the sender offers it again."""
+    template = tmp_path / "template"
+    async with (
+        DevnetServer() as server,
+        HttpClient(server.urls.base, service="devnet") as http,
+        forking("support.payment_runner") as runner,
+    ):
+        template.mkdir()
+        async with Case(server, template / "alice.sqlite", "").open(migrate=True) as alice:
+            assert await alice.balance() == 0
+        identity = ALICE.public_key.to_hex()
+
+        async def receive(number: int, plan: str | None) -> tuple[Case, dict[str, Any], int]:
+            shutil.copytree(template, tmp_path / f"{number}")
+            case = Case(server, tmp_path / f"{number}" / "alice.sqlite", "")
+            case.funding, tx, outputs = await gift(http, identity, mine=False)
+            given = {"environ": case.environ, "key": ALICE.to_hex(), "tx": tx, "outputs": outputs}
+            return case, given, await runner.run(job="receive", plan=plan, pattern=NO_QUESTIONS, **given)
+
+        case, _, status = await receive(0, f"record:{tmp_path / 'points'}")
+        assert status == 0
+        points = [line.split(" ", 1)[1] for line in (tmp_path / "points").read_text().splitlines()]
+        assert any("store_received" in point for point in points)
+        await case.recover(runner, 20)
+        assert await case.check() == 0
+        kept = 0
+        for number, point in enumerate(points, 1):
+            case, given, status = await receive(number, f"kill:{number}")
+            assert status == -signal.SIGKILL, point
+            await case.recover(runner, 20)
+            await case.recover(runner, 40)
+            kept += len(case.rows("SELECT 1 FROM transactions WHERE status = 'completed'"))
+            assert await runner.run(job="receive", **given) == 0, point
+            await case.recover(runner, 60)
+            assert await case.check() == 0
+            assert len(case.rows("SELECT 1 FROM outputs")) == 1, point
+        assert 0 < kept < len(points)
