@@ -129,7 +129,10 @@ def _first_wrong_daa(rules: Rules, columns: Window, start: int, unchecked: list[
     if fault < known or known == end:
         return fault
     total = list(accumulate(map(work_of, bits)))
-    chosen = [suitable(times, at) for at in range(known - reach + 2, end)]
+    chosen = [
+        at - 1 if times[at - 2] <= times[at - 1] <= times[at] else suitable(times, at)
+        for at in range(known - reach + 2, end)
+    ]
     shift = known - reach + 2
     late = 2 * rules.target_spacing if rules.allow_min_difficulty else None
     for at in range(known, end):

@@ -101,6 +101,8 @@ def _daa_bits(rules: Rules, parent: int, time: int, window: Window) -> int:
 def daa_target_bits(rules: Rules, work: int, seconds: int) -> int:
     """Compact target after ``work`` done in ``seconds`` between the two suitable blocks."""
     spacing = rules.target_spacing
-    seconds = min(max(seconds, DAA_SPAN // 2 * spacing), DAA_SPAN * 2 * spacing)
+    if not DAA_SPAN // 2 * spacing <= seconds <= DAA_SPAN * 2 * spacing:
+        seconds = DAA_SPAN // 2 * spacing if seconds < DAA_SPAN * spacing else DAA_SPAN * 2 * spacing
     per_block = work * spacing // seconds
-    return encode_compact(min((_ALL - per_block) // per_block, rules.pow_limit))
+    target = (_ALL - per_block) // per_block
+    return encode_compact(target if target < rules.pow_limit else rules.pow_limit)
