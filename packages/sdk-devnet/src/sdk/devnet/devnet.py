@@ -10,7 +10,7 @@ from sdk.devnet.chain.block import Block
 from sdk.devnet.chain.chain import Chain, Change, Outcome
 from sdk.devnet.chain.rules import OP_TRUE
 from sdk.devnet.errors import NothingToSpend, OutOfRange
-from sdk.devnet.faucet import Funding, ancestry, build_payment
+from sdk.devnet.faucet import Funding, ancestry, build_payment, build_split, within_reach
 from sdk.devnet.faults import Faults
 from sdk.devnet.verification import verify_input as run_scripts
 
@@ -50,8 +50,10 @@ class Devnet:
         verify_input: VerifyInput = run_scripts,
         journal: Journal | None = None,
     ) -> None:
-        """``premine`` blocks, ten minutes apart and the last one now, are mined on a new chain: the faucet can pay
-        once there are more than ``policy.maturity``. With a ``journal`` the chain it holds goes on instead."""
+        """``premine`` blocks, ten minutes apart and the last one now, are mined on a new chain; one more splits what
+        coinbases are mature then (none below 100) into coins for the faucet. With a ``journal`` the chain it holds
+        goes on instead.
+        """
         self.chain = Chain(verify_input, policy)
         self.faults = Faults()
         self._clock = clock
@@ -63,6 +65,7 @@ class Devnet:
             start = clock() - BLOCK_SPACING * premine
             for number in range(1, premine + 1):
                 self._connect(self.chain.build_block(_seconds(start + BLOCK_SPACING * number)))
+            self._refill()
 
     # what is so
 
@@ -147,15 +150,24 @@ class Devnet:
         try:
             transaction = build_payment(self.chain, outputs)
         except NothingToSpend:
-            if len(self.chain.mempool) == 0:
+            if within_reach(self.chain) <= sum(each.satoshis for each in outputs) or not self._refill():
                 raise
-            self.mine(1)  # change from earlier payments waits there
             transaction = build_payment(self.chain, outputs)
         self.submit(transaction)
         if mine:
             self.mine(1)
         txid = transaction.txid()
         return Funding(txid, 0, transaction, self.beef(txid).to_atomic(txid))
+
+    def _refill(self) -> bool:
+        """Mine what the faucet can use: split coinbases, and change that waits. Whether there was any."""
+        split = build_split(self.chain)
+        if split is not None:
+            self.submit(split)
+        if len(self.chain.mempool) == 0:
+            return False
+        self.mine(1)
+        return True
 
     def close(self) -> None:
         if self._journal is not None:

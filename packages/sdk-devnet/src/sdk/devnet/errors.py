@@ -89,7 +89,7 @@ class NothingToSpend(DevnetError):
 
     def __str__(self) -> str:
         return (
-            f"the faucet has no single coin of {self.wanted} satoshis (the largest is {self.available}): "
+            f"the faucet cannot pay {self.wanted} satoshis and a fee (it has {self.available}): "
             "ask for less, or mine more blocks"
         )
 

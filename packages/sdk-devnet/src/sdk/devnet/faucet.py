@@ -1,4 +1,8 @@
-"""Pays out of the coins that mining made. They are locked with OP_TRUE, so that no key is needed."""
+"""Pays out of the coins that mining made. They are locked with OP_TRUE, so that no key is needed.
+
+Coinbases are split up first: @bsv/sdk 2.1.0 refuses the proof of a coinbase that is more than 100 blocks deep (it
+compares the wrong way round), so none may be the mined ancestor in a BEEF that the faucet gives out.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from sdk.devnet.chain.chain import Chain
 
 MAX_FAUCET_INPUTS = 500
+FAUCET_COINS = 50
+"""Into how many coins mature coinbases are split."""
 _INPUT_SIZE = 41
 _NO_SCRIPT = Script(b"")
 
@@ -70,16 +76,39 @@ def _choose(chain: Chain, wanted: int, size: int) -> list[tuple[OutPoint, int]]:
     raise NothingToSpend(wanted, total)
 
 
+def build_split(chain: Chain) -> Transaction | None:
+    """The mature coinbases (at most 500) made into ``FAUCET_COINS`` equal coins; ``None`` if there are none."""
+    coins = _unspent(chain, coinbase=True)[:MAX_FAUCET_INPUTS]
+    if not coins:
+        return None
+    inputs = [TransactionInput(outpoint, _NO_SCRIPT) for outpoint, _ in coins]
+    blank = Transaction(1, inputs, [TransactionOutput(0, OP_TRUE)] * FAUCET_COINS, 0)
+    share = (sum(satoshis for _, satoshis in coins) - chain.policy.minimum_fee(blank.size())) // FAUCET_COINS
+    return Transaction(1, inputs, [TransactionOutput(share, OP_TRUE)] * FAUCET_COINS, 0) if share > 0 else None
+
+
 def spendable(chain: Chain) -> list[tuple[OutPoint, int]]:
-    """The faucet's mined, mature, unspent coins, smallest first."""
-    found: list[tuple[OutPoint, int]] = []
+    """The faucet's mined, unspent coins that are no coinbases, smallest and oldest first."""
+    return _unspent(chain, coinbase=False)
+
+
+def within_reach(chain: Chain) -> int:
+    """Satoshis the faucet has once coinbases are split and waiting change is mined."""
+    keys = (each for each in chain.scripts.outputs(script_hash(OP_TRUE)) if each not in chain.mempool.spenders)
+    waiting = sum(output.satoshis for output in map(chain.mempool.output, keys) if output is not None)
+    mined = [*_unspent(chain, coinbase=True)[:MAX_FAUCET_INPUTS], *spendable(chain)]
+    return waiting + sum(satoshis for _, satoshis in mined)
+
+
+def _unspent(chain: Chain, *, coinbase: bool) -> list[tuple[OutPoint, int]]:
+    found: list[tuple[int, int, str, OutPoint]] = []
     for outpoint in chain.scripts.outputs(script_hash(OP_TRUE)):
         coin = chain.ledger.coins.get(outpoint)
-        if coin is None or coin.height is None or outpoint in chain.mempool.spenders:
+        if coin is None or coin.height is None or coin.coinbase is not coinbase or outpoint in chain.mempool.spenders:
             continue
-        if not coin.coinbase or chain.height + 1 - coin.height >= chain.policy.chain.coinbase_maturity:
-            found.append((outpoint, coin.output.satoshis))
-    return sorted(found, key=lambda each: (each[1], str(each[0])))
+        if not coinbase or chain.height + 1 - coin.height >= chain.policy.chain.coinbase_maturity:
+            found.append((coin.output.satoshis, coin.height, str(outpoint), outpoint))
+    return [(outpoint, satoshis) for satoshis, _, _, outpoint in sorted(found, key=lambda each: each[:3])]
 
 
 def ancestry(chain: Chain, txid: str) -> Beef:
