@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.chaintracks.tree import HeaderTree, Node, OrphanPool
+from sdk.chaintracks.tree import HeaderTree, Node
 
 HEADER = bytes(80)
 
@@ -95,15 +95,3 @@ def test_forgetting_side_branches_never_touches_the_active_chain(growth: Growth,
     assert len(forgotten) == side - tree.side
     held = {node.hash for node in nodes if node.hash in tree}
     assert all(node.parent is None or node.parent.hash in held for node in nodes if node.hash in held)
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30), st.integers(0, 5))
-def test_orphans_are_bounded_and_come_out_under_their_parent(pairs: list[tuple[int, int]], limit: int) -> None:
-    pool = OrphanPool(limit)
-    for child, parent in pairs:
-        pool.add(name(child), name(parent), bytes([child]))
-        assert len(pool) <= limit
-    for parent in range(10):
-        for out in pool.take_children(name(parent)):
-            assert name(out[0]) not in pool
-    assert len(pool) == 0
