@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 from base64 import b64encode
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,15 @@ import click
 from sdk.core.errors import ConfigurationError, InvalidOperation, ParseError, ReviewActions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from sdk.core.wallet import CreateActionResult
+    from sdk.wallet.keys import PrivateKey
     from sdk.wallet.settings import WalletSettings
     from sdk.wallet.wallet import Wallet
 
 KEY_FILE, SETTINGS_FILE, DATABASE_FILE = "root.key", "wallet.toml", "wallet.sqlite"
+CHAINS = ("main", "test", "stn", "regtest", "teratest", "mock")
 _ANYONE = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
 
 
@@ -44,7 +47,7 @@ def command(context: click.Context, home: Path) -> None:
 
 
 @command.command(name="create", help="Make a new wallet. An existing one is never overwritten.")
-@click.option("--chain", default="main", show_default=True, help="main, test, stn, regtest, teratest or mock.")
+@click.option("--chain", type=click.Choice(CHAINS), default="main", show_default=True)
 @click.option("--arc-url", help="Broadcaster; the chain's public one if not given.")
 @click.option("--whatsonchain-url", help="With the network: https://…/v1/bsv/main.")
 @click.option("--headers-url", help="Header service to check proofs with.")
@@ -56,10 +59,9 @@ def create(home: Path, /, root_key_file: Path | None, **chosen: str | None) -> N
 
     if (home / KEY_FILE).exists():
         raise ConfigurationError(f"{home} holds a wallet already: choose another folder with --home")
-    key = PrivateKey.from_hex(root_key_file.read_text().strip()) if root_key_file else PrivateKey.generate()
-    _write_home(home, {name: value for name, value in chosen.items() if value is not None})
-    _write_secret(home / KEY_FILE, key.to_hex())
-    identity = _with_wallet(home, _identity)
+    key = _read_key(root_key_file) if root_key_file else PrivateKey.generate()
+    with _new_home(home, key, {name: value for name, value in chosen.items() if value is not None}):
+        identity = _with_wallet(home, _identity)
     click.echo(f"identity {identity}")
     click.echo(f"The key is in {home / KEY_FILE}: whoever has it has the money. Keep a copy in a safe place.")
 
@@ -275,21 +277,65 @@ def _own_environment() -> dict[str, str]:
     }
 
 
-def _write_home(home: Path, chosen: dict[str, str]) -> None:
+@contextmanager
+def _new_home(home: Path, key: PrivateKey, chosen: dict[str, str]) -> Iterator[None]:
+    """A folder with key and settings. If the block fails, what was made goes again: nobody has seen the key."""
+    folders = [each for each in (home, *home.parents) if not each.exists()]
+    made: list[Path] = []
+    try:
+        _make_folder(home)
+        _write_secret(home / KEY_FILE, key.to_hex())  # from here on nobody else makes a wallet in this folder
+        others = [SETTINGS_FILE, DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"]
+        made = [home / KEY_FILE, *(each for each in map(home.joinpath, others) if not each.exists())]
+        _write_settings(home / SETTINGS_FILE, chosen)
+        yield
+    except BaseException:
+        for file in made:
+            file.unlink(missing_ok=True)
+        for folder in folders:
+            with suppress(OSError):  # it was never made, or somebody put something there
+                folder.rmdir()
+        raise
+
+
+def _read_key(path: Path) -> PrivateKey:
+    from sdk.wallet.keys import PrivateKey
+
+    try:
+        with path.open(encoding="ascii") as file:
+            return PrivateKey.from_hex(file.read(1000).strip())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} holds no root key, which is 64 hex digits") from None
+
+
+def _make_folder(home: Path) -> None:
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lines = ["[wallet]", *(f"{name} = {json.dumps(value)}" for name, value in chosen.items())]
-        (home / SETTINGS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
-        raise ConfigurationError(f"cannot write to {home}: {error.strerror}") from error
+        raise ConfigurationError(f"cannot make the folder {home}: {error.strerror}") from error
+
+
+def _write_settings(path: Path, chosen: dict[str, str]) -> None:
+    lines = ["[wallet]", *(f"{name} = {json.dumps(value)}" for name, value in chosen.items())]
+    try:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _write_secret(path: Path, text: str) -> None:
-    """Never over an existing file, and never readable by others, not for a moment."""
+    """Whole or not at all, never over an existing file, and never readable by others, not for a moment."""
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
             file.write(text + "\n")
     except OSError as error:
+        path.unlink()
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
 
 
