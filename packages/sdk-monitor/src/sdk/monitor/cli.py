@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sdk.monitor.errors import TasksFailed
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
@@ -39,9 +41,10 @@ def once(backend: str | None, tasks: tuple[str, ...]) -> None:
     ended = asyncio.run(_once(_settings(backend=backend), tasks))
     for each in ended:
         figures = " ".join(f"{name}={count}" for name, count in sorted(each.detail.items()))
-        click.echo(f"{each.name:20} {each.outcome:8} {each.milliseconds:6} ms  {figures}{each.message}")
-    if any(each.outcome != "ok" for each in ended):
-        raise SystemExit(1)
+        click.echo(f"{each.name:20} {each.outcome:8} {each.milliseconds:6} ms  {figures}")
+    failed = [each for each in ended if each.outcome != "ok"]
+    if failed:
+        raise TasksFailed("; ".join(f"{each.name}: {each.message or each.outcome}" for each in failed))
 
 
 @command.command(name="status", help="When each task ran, is due, and who holds it; exit 1 if one keeps failing.")

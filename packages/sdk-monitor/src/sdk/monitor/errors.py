@@ -1,7 +1,8 @@
 """Errors of the monitor.
 
 SdkError
-└─ UnknownTask (LookupError)     no installed task has that name; lists those that are
+├─ UnknownTask (LookupError)     no installed task has that name; lists those that are
+└─ TasksFailed                   what failed of the tasks that were to run once, and why
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class UnknownTask(SdkError, LookupError):
 
     def __str__(self) -> str:
         return f"no task is named {self.name!r} (there are: {', '.join(self.known) or 'none'})"
+
+
+class TasksFailed(SdkError):
+    code = "ERR_TASKS_FAILED"
