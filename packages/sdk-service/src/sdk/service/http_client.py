@@ -7,6 +7,7 @@ No answer here is a verdict about anything but the request itself: whatever is n
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from dataclasses import dataclass
@@ -282,7 +283,7 @@ class HttpClient:
         try:
             response = await self._exchange(session, attempt)
         except aiohttp.ClientConnectorError as error:
-            raise self._transient(f"cannot be reached: {_reason(error)}", sent=False) from error
+            raise self._transient(_unreachable(error), sent=False) from error
         except TimeoutError as error:
             sent = not isinstance(error, aiohttp.ConnectionTimeoutError)
             raise self._transient(f"did not answer within {attempt.timeout:g} s", sent=sent) from error
@@ -359,6 +360,14 @@ class _Attempt:
     headers: Mapping[str, str]
     timeout: float
     max_response: int | None
+
+
+def _unreachable(error: aiohttp.ClientConnectorError) -> str:
+    cause = error.os_error
+    # aiohttp's own words for a refused connection name neither the fault nor the remedy
+    reason = os.strerror(cause.errno) if cause.errno is not None and cause.errno > 0 else cause.strerror or str(cause)
+    where = f"{error.host}:{error.port}"
+    return f"cannot be reached at {where} ({reason}): check that it runs there and that its address is right"
 
 
 def _reason(error: BaseException) -> str:
