@@ -115,7 +115,9 @@ async def open_backend(settings: WalletSettings | None = None) -> WalletBackend:
             f"chain {settings.chain!r} has no public services: set SDK_WALLET_ARC_URL and SDK_WALLET_HEADERS_URL"
         )
     try:
-        database = await Database.open(settings.database, schema=settings.database_schema)
+        database = await Database.open(
+            settings.database, schema=settings.database_schema, timeout=settings.database_timeout
+        )
         try:
             await ensure_current(database, MIGRATIONS)
         except BaseException:

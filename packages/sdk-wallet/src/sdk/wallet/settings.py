@@ -15,10 +15,12 @@ Chain = Literal["main", "test", "stn", "regtest", "teratest", "mock"]
 
 
 class WalletSettings(Settings, component="wallet"):
-    """What is not named takes the public services of the chain, where it has some. Intervals are in seconds."""
+    """What is not named takes the public services of the chain, where it has some. Intervals are in seconds, and so is
+    ``database_timeout``, the longest wait for a lock that another process holds."""
 
     database: str = "sqlite:///wallet.db"
     database_schema: str | None = None
+    database_timeout: float = Field(default=60.0, ge=0, le=3600)
     chain: Chain = "main"
     storage_name: str = "default"
     root_key: SecretStr | None = None

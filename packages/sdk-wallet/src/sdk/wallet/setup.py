@@ -146,7 +146,9 @@ async def _database(
     if isinstance(database, Database):
         opened = database
     else:
-        opened = await Database.open(settings.database, schema=settings.database_schema)
+        opened = await Database.open(
+            settings.database, schema=settings.database_schema, timeout=settings.database_timeout
+        )
         stack.push_async_callback(opened.close)
     if migrate or (migrate is None and opened.dialect == "sqlite"):
         await upgrade(opened, [MIGRATIONS])

@@ -26,6 +26,13 @@ _OPTIONS = (
     click.option(
         "--schema", envvar="SDK_DATABASE_SCHEMA", show_envvar=True, help="PostgreSQL schema, or MySQL database."
     ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0, 3600),
+        default=60.0,
+        show_default=True,
+        help="Seconds to wait for a lock that another process holds.",
+    ),
     click.option("--component", "components", multiple=True, help="Only this component; may be repeated."),
 )
 
@@ -43,21 +50,21 @@ def command() -> None:
 
 @command.command(name="upgrade", help="Create or upgrade the tables of the installed components. Safe to repeat.")
 @_database_options
-def upgrade(url: str, schema: str | None, components: tuple[str, ...]) -> None:
+def upgrade(url: str, schema: str | None, timeout: float, components: tuple[str, ...]) -> None:
     from sdk.service import migrations
 
     sets = _chosen(components)
-    found = _with_database(url, schema, False, lambda database: migrations.upgrade(database, sets))
+    found = _with_database(url, schema, timeout, False, lambda database: migrations.upgrade(database, sets))
     _show(found)
 
 
 @command.command(name="status", help="Which revision each component's tables are at; exit 1 unless all are current.")
 @_database_options
-def status(url: str, schema: str | None, components: tuple[str, ...]) -> None:
+def status(url: str, schema: str | None, timeout: float, components: tuple[str, ...]) -> None:
     from sdk.service import migrations
 
     sets = _chosen(components)
-    found = _with_database(url, schema, True, lambda database: migrations.status(database, sets))
+    found = _with_database(url, schema, timeout, True, lambda database: migrations.status(database, sets))
     _show(found)
     if not all(each.up_to_date for each in found):
         raise SystemExit(1)
@@ -73,12 +80,12 @@ def _chosen(components: tuple[str, ...]) -> list[MigrationSet]:
 
 
 def _with_database(
-    url: str, schema: str | None, read_only: bool, work: Callable[[Database], Awaitable[list[Status]]]
+    url: str, schema: str | None, timeout: float, read_only: bool, work: Callable[[Database], Awaitable[list[Status]]]
 ) -> list[Status]:
     from sdk.service.database import Database
 
     async def run() -> list[Status]:
-        async with await Database.open(url, schema=schema, read_only=read_only) as database:
+        async with await Database.open(url, schema=schema, read_only=read_only, timeout=timeout) as database:
             return await work(database)
 
     return asyncio.run(run())
