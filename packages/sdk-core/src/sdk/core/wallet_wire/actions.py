@@ -8,7 +8,6 @@ from sdk.core.encodings import varint
 from sdk.core.errors import InvalidParameter
 from sdk.core.wallet_wire.codecs import (
     ABSENT,
-    BASE64,
     BOOLEAN,
     BYTES,
     DATA64,
@@ -32,6 +31,7 @@ from sdk.core.wallet_wire.codecs import (
     Rest,
     UntilEnd,
 )
+from sdk.core.wallet_wire.forms import BASE64
 from sdk.core.wallet_wire.layout import Choice, Part, Struct, members
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from sdk.core.encodings import Reader
 from sdk.core.errors import InvalidParameter, ParseError, wallet_error_from_wire
 from sdk.core.wallet.fields import MAX_BEEF_BYTES
 from sdk.core.wallet_wire import actions, certificates, keys
-from sdk.core.wallet_wire.codecs import TEXT
 from sdk.core.wallet_wire.errors import read_error
+from sdk.core.wallet_wire.forms import TEXT
 from sdk.core.wallet_wire.layout import read_parts, write_parts
 
 if TYPE_CHECKING:

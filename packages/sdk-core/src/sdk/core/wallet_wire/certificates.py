@@ -9,7 +9,6 @@ from sdk.core.wallet_wire.codecs import (
     BOOLEAN,
     BYTE,
     FLAG,
-    HEX,
     ID64,
     KEY,
     KEYRING,
@@ -28,6 +27,7 @@ from sdk.core.wallet_wire.codecs import (
     Revealer,
     UntilEnd,
 )
+from sdk.core.wallet_wire.forms import HEX
 from sdk.core.wallet_wire.keys import PRIVILEGED
 from sdk.core.wallet_wire.layout import Choice, Part, Struct, members, read_parts, write_parts
 

@@ -10,12 +10,9 @@ from sdk.core.wallet_wire.codecs import (
     BYTE,
     BYTES,
     FLAG,
-    HEX,
     KEY,
     NUMBER,
-    PLAIN,
     STRING,
-    TEXT,
     Counterparty,
     Fixed,
     OneOf,
@@ -23,6 +20,7 @@ from sdk.core.wallet_wire.codecs import (
     Reason,
     Rest,
 )
+from sdk.core.wallet_wire.forms import HEX, PLAIN, TEXT
 from sdk.core.wallet_wire.layout import Choice, members
 
 if TYPE_CHECKING:
