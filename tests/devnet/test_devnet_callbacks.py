@@ -83,7 +83,7 @@ async def test_mined_stale_and_mined_again_are_told_with_proof_and_token(server:
         server.devnet.mine()
         told, headers = await box.next()
         assert headers["Authorization"] == "Bearer sesame"
-        assert headers["Content-Type"].startswith("application/json")
+        assert headers["Content-Type"] == "application/json; charset=UTF-8"
         assert (told["txid"], told["txStatus"], told["blockHash"], told["blockHeight"]) == (
             transaction.txid(),
             "MINED",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,9 @@ class CallbackSender:
 
     async def _post(self, receiver: Receiver, body: object) -> bool:
         """Whether the receiver's host answers at all; what it refuses is tried again a few times."""
-        headers = {"Authorization": f"Bearer {receiver.token}"} if receiver.token else {}
+        headers = {"Content-Type": "application/json; charset=UTF-8"}
+        if receiver.token:
+            headers["Authorization"] = f"Bearer {receiver.token}"
         for _ in range(1 + self._settings.callback_retries):
             try:
                 if await self._attempt(receiver.url, body, headers):
@@ -96,5 +99,5 @@ class CallbackSender:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=self._settings.callback_timeout)
             self._session = aiohttp.ClientSession(timeout=timeout)
-        async with self._session.post(url, json=body, headers=dict(headers)) as answer:
+        async with self._session.post(url, data=json.dumps(body), headers=headers) as answer:
             return 200 <= answer.status <= 299
