@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ from sdk.service.database import Database
 from sdk.service.http_client import HttpClient
 from sdk.wallet.services.headers import HeaderServiceClient
 from support.header_rig import HeaderNetwork, mined
+from support.requirements import vectors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,6 +67,11 @@ async def test_every_endpoint_has_the_shape_of_v1(tmp_path: Path) -> None:
             "nonce": seventh.nonce,
             "height": 7,
             "hash": seventh.hash(),
+            "headerId": 7,
+            "previousHeaderId": 6,
+            "chainWork": f"{16:064x}",
+            "isActive": True,
+            "isChainTip": False,
         }
         assert (await v1.http.request("GET", "/")).text() == "Chaintracks mockNet Block Header Service"
         assert "User-agent" in (await v1.http.request("GET", "/robots.txt")).text()
@@ -91,6 +98,52 @@ async def test_every_endpoint_has_the_shape_of_v1(tmp_path: Path) -> None:
         answer = await v1.http.request("GET", "/getPresentHeight")
         assert answer.headers["Cache-Control"] == "no-cache"
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def _kinds(value: dict[str, Any]) -> dict[str, type]:
+    """The reference's flags are 0 and 1 as SQLite gives them; its types say that they are booleans."""
+    return {key: int if isinstance(each, bool) else type(each) for key, each in value.items() if each is not None}
+
+
+async def test_members_are_those_of_the_recorded_reference(tmp_path: Path) -> None:
+    """By endpoint, the JSON members that the reference answers with, for known and for unknown headers."""
+    async with rig(tmp_path) as v1:
+        v1.network.reorganise(2, 3)
+        stale = v1.tracks.chain.tip.hash[::-1].hex()
+        await v1.tracks.sync()
+        ours = {
+            "/getChain": "",
+            "/getInfo": "",
+            "/getInfo?wait": "?wait=5",
+            "/getPresentHeight": "",
+            "/findChainTipHashHex": "",
+            "/findChainTipHeaderHex": "",
+            "/findHeaderHexForHeight": "?height=100",
+            "/findHeaderHexForBlockHash": f"?hash={stale}",
+            "/getHeaders": "?height=3&count=2",
+        }
+        seen = set()
+        for line in vectors("wire", "chaintracks-wire.jsonl").read_text().splitlines():
+            exchange = json.loads(line)
+            url, answer = exchange["req"]["url"], exchange["res"]
+            path = "/" + url.split("/", 3)[3]
+            name = "/getInfo?wait" if "wait" in path else path.partition("?")[0]
+            if exchange["req"]["method"] != "GET" or answer["status"] != 200 or name not in ours:
+                continue
+            theirs = json.loads(answer["body"])
+            if "value" not in theirs or (
+                isinstance(theirs["value"], dict) and theirs["value"].get("height", 2000) <= 1000
+            ):
+                continue  # a header the reference keeps in a file has fewer members
+            mine = await v1.http.get_json(name.partition("?")[0] + ours[name])
+            assert set(mine) == set(theirs)
+            assert type(mine["value"]) is type(theirs["value"])
+            if isinstance(mine["value"], dict):
+                assert _kinds(mine["value"]) == _kinds(theirs["value"])
+            seen.add(name)
+        assert seen == set(ours)
+        found = (await v1.ok(f"/findHeaderHexForBlockHash?hash={stale}"))["value"]
+        assert (found["isActive"], found["isChainTip"], found["height"]) == (False, False, 120)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ async def test_the_references_client_reads_every_endpoint(served: tuple[HeaderNe
     assert (found["hash"], found["height"], found["previousHash"]) == (tip.hash(), 30, tip.previous_hash)
     found = await call("findHeaderForHeight", 3)
     assert found == await call("findHeaderForBlockHash", third.hash())
-    assert set(found) == {"version", "previousHash", "merkleRoot", "time", "bits", "nonce", "height", "hash"}
+    assert {"version", "previousHash", "merkleRoot", "time", "bits", "nonce", "height", "hash"} < set(found)
     assert (found["hash"], found["merkleRoot"], found["nonce"]) == (third.hash(), third.merkle_root, third.nonce)
     assert await call("findHeaderForHeight", 31) is None
     assert await call("findHeaderForBlockHash", "ab" * 32) is None

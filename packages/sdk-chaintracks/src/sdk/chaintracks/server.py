@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_HEADERS: Final = 20_000
 """Headers that one answer holds at most."""
+MAX_WAIT: Final = 10_000
+"""Milliseconds that ``getInfo?wait=`` waits at most."""
 _NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ABSENT: Final = object()
@@ -56,7 +59,7 @@ class _V1:
     async def get_chain(self, _: web.Request) -> web.Response:
         return _success(self._chain.rules.chain)
 
-    async def get_info(self, _: web.Request) -> web.Response:
+    async def get_info(self, request: web.Request) -> web.Response:
         tree = self._chain.tree
         value = {
             "chain": self._chain.rules.chain,
@@ -67,6 +70,9 @@ class _V1:
             "liveIngestors": [each.source.name for each in self._service.followers],
             "packages": [],
         }
+        if "wait" in request.query:
+            await asyncio.sleep(min(_number(request, "wait"), MAX_WAIT) / 1000)
+            value["wait"] = request.query["wait"]
         return _success(value, fresh=True)
 
     async def get_present_height(self, _: web.Request) -> web.Response:
@@ -77,15 +83,22 @@ class _V1:
         return _success(display(self._chain.tip.hash), fresh=True)
 
     async def find_chain_tip_header(self, _: web.Request) -> web.Response:
-        return _success(_live_json(self._chain.tip), fresh=True)
+        return _success(self._live(self._chain.tip), fresh=True)
 
     async def find_header_for_height(self, request: web.Request) -> web.Response:
         height = _number(request, "height")
+        node = self._chain.tree.at(height)
+        if node is not None:
+            return _success(self._live(node))
         raw = await self._chain.header_at(height)
         return _success(_ABSENT if raw is None else header_json(raw, height))
 
     async def find_header_for_block_hash(self, request: web.Request) -> web.Response:
-        found = await self._chain.find(_hash(request, "hash"))
+        block_hash = _hash(request, "hash")
+        node = self._chain.tree.get(block_hash)
+        if node is not None:
+            return _success(self._live(node))
+        found = await self._chain.find(block_hash)
         return _success(_ABSENT if found is None else header_json(found[1], found[0]))
 
     async def get_headers(self, request: web.Request) -> web.Response:
@@ -106,22 +119,22 @@ class _V1:
             return error_response(400, error.code, str(error), request[REQUEST_ID])
         return _success(_ABSENT)
 
+    def _live(self, node: Node) -> dict[str, Any]:
+        """A header that is in memory, with its place in the tree."""
+        return {
+            **header_json(node.raw, node.height, node.hash),
+            "headerId": node.order,
+            "previousHeaderId": None if node.parent is None else node.parent.order,
+            "chainWork": f"{node.work:064x}",
+            "isActive": self._chain.tree.is_active(node),
+            "isChainTip": node is self._chain.tip,
+        }
+
 
 def _success(value: object, *, fresh: bool = False) -> web.Response:
     body = {"status": "success"} if value is _ABSENT else {"status": "success", "value": value}
     headers = {"Cache-Control": "no-cache"} if fresh else {}
-    return web.Response(body=orjson.dumps(body), content_type="application/json", headers=headers)
-
-
-def _live_json(node: Node) -> dict[str, Any]:
-    return {
-        **header_json(node.raw, node.height, node.hash),
-        "headerId": node.order,
-        "previousHeaderId": None if node.parent is None else node.parent.order,
-        "chainWork": f"{node.work:064x}",
-        "isActive": True,
-        "isChainTip": True,
-    }
+    return web.Response(body=orjson.dumps(body), content_type="application/json", charset="utf-8", headers=headers)
 
 
 def _number(request: web.Request, name: str) -> int:

@@ -60,10 +60,6 @@ class Rules:
             minimum_work=parameters.minimum_chain_work,
         )
 
-    @property
-    def last_checkpoint(self) -> int:
-        return max(self.checkpoints, default=0)
-
     def minimum_version(self, height: int) -> int:
         """The least (signed) version of a header at ``height``."""
         if height >= self.bip65_height:
