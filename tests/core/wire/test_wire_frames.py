@@ -35,7 +35,7 @@ from sdk.core.wallet_wire.codecs import (
     OrAbsent,
     Reason,
 )
-from support.wire_samples import ARGS, KEY, RESULTS, SERIAL, TXID
+from support.wire_samples import ARGS, KEY, PEER, RESULTS, SERIAL, TXID
 
 if TYPE_CHECKING:
     from sdk.core.wallet_wire.codecs import (
@@ -219,6 +219,14 @@ def test_certificates_without_keyring_travel_in_both_forms() -> None:
     assert call.read_result(one + b"\0\0") == call.read_result(one)
     bare = one[:1] + varint(2) + one[2:] * 2
     assert call.read_result(bare) == call.read_result(two)
+
+
+def test_a_verifier_is_read_as_text_and_as_bytes() -> None:
+    call = BY_NAME["listCertificates"]
+    frame = call.write_result(RESULTS["listCertificates"][0])
+    as_text, as_bytes = (varint(len(each)) + each for each in (PEER.encode(), bytes.fromhex(PEER)))
+    assert as_text in frame
+    assert call.read_result(frame.replace(as_text, as_bytes)) == call.read_result(frame)
 
 
 # errors

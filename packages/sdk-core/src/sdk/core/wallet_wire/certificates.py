@@ -27,7 +27,7 @@ from sdk.core.wallet_wire.codecs import (
     Revealer,
     UntilEnd,
 )
-from sdk.core.wallet_wire.forms import HEX
+from sdk.core.wallet_wire.forms import HEX, TEXT
 from sdk.core.wallet_wire.keys import PRIVILEGED
 from sdk.core.wallet_wire.layout import Choice, Part, Struct, members, read_parts, write_parts
 
@@ -91,9 +91,10 @@ LIST_CERTIFICATES = (*members(certifiers=ListOf(KEY, 33), types=ListOf(ID64, 32)
 
 
 class _Listed(Codec):
-    """One certificate, its keyring behind 1 or else 0, and its verifier (as text, perhaps empty).
+    """One certificate, its keyring behind 1 or else 0, and its verifier behind a length.
 
-    Older writers end after the certificate. A certificate's length is never 0 or 1, so the next byte tells.
+    Older writers end after the certificate; its length is never 0 or 1, so the next byte tells. @bsv/sdk writes the
+    verifier as 33 bytes and reads it as text of 66; both are read here, and text is written, which both can read.
     """
 
     _HEAD = _SizedCertificate()
@@ -109,8 +110,15 @@ class _Listed(Codec):
         if reader.remaining() and reader.data[reader.offset] <= 1:
             if BOOLEAN.read(reader, "keyring"):
                 found["keyring"] = KEYRING.read(reader, "keyring")
-            found["verifier"] = STRING.read(reader, "verifier") or None
+            found["verifier"] = _read_verifier(reader)
         return found
+
+
+def _read_verifier(reader: Reader) -> str | None:
+    data = reader.sized("verifier")
+    if len(data) == 33:
+        return data.hex()
+    return TEXT.from_bytes(data, reader, "verifier") or None
 
 
 class _ListedCertificates(UntilEnd):
