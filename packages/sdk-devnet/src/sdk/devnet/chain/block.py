@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from sdk.core.chain import MOCK
+from sdk.core.encodings import hash256, to_display
 from sdk.core.header import BlockHeader
 from sdk.core.merkle_path import MerklePath, merkle_root
 from sdk.core.transaction import Transaction
@@ -45,9 +46,25 @@ class Block:
     def size(self) -> int:
         return 80 + sum(each.size() for each in self.transactions)
 
+    @cached_property
+    def _levels(self) -> list[list[bytes]]:
+        """The merkle tree below its root, leaves first: many proofs are asked of one block."""
+        levels: list[list[bytes]] = []
+        level = [each.hash() for each in self.transactions]
+        while len(level) > 1:
+            levels.append(level)
+            paired = level if len(level) % 2 == 0 else [*level, level[-1]]
+            level = [hash256(paired[i] + paired[i + 1]) for i in range(0, len(paired), 2)]
+        return levels
+
     def merkle_path(self, txid: str, height: int) -> MerklePath:
-        """Proof that this block, at ``height``, holds ``txid``; ``ParseError`` if it does not."""
-        return MerklePath.from_block(height, self.txids, [txid])
+        """Proof that this block, at ``height``, holds ``txid``; ``KeyError`` if it does not."""
+        index = self.positions[txid]
+        nodes: list[str] = []
+        for depth, level in enumerate(self._levels):
+            beside = (index >> depth) ^ 1
+            nodes.append(to_display(level[beside]) if beside < len(level) else "*")
+        return MerklePath.from_tsc(height, txid, index, nodes)
 
 
 def genesis() -> Block:

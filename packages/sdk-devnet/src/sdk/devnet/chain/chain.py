@@ -26,7 +26,7 @@ from sdk.devnet.chain.scripts import ScriptIndex
 from sdk.devnet.errors import BlockRefused, OutOfRange, RefusalKind, TransactionRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sdk.core.header import BlockHeader
     from sdk.core.merkle_path import MerklePath
@@ -282,20 +282,19 @@ class Chain:
         if transactions is None:
             chosen = self.mempool.select(self.policy.max_block_bytes - 1000)
             transactions = [each.transaction for each in chosen]
-        fees = sum(self._fee(each, transactions) for each in transactions)
+        beside = {each.txid(): each.outputs for each in transactions}
+        fees = sum(self._fee(each, beside) for each in transactions)
         height = parent.height + 1
         reward = fees + self.policy.chain.subsidy(height)
         first = coinbase(height, reward, locking_script, COINBASE_TAG + push_number(len(self.nodes)))
         time = max(time, self.median_time(parent) + 1)
         return mine(parent.hash, [first, *transactions], time, self.policy.chain.pow_limit_bits)
 
-    def _fee(self, transaction: Transaction, together: Sequence[Transaction]) -> int:
-        outputs = {each.txid(): each.outputs for each in together}
+    def _fee(self, transaction: Transaction, beside: Mapping[str, Sequence[TransactionOutput]]) -> int:
         incoming = 0
         for each in transaction.inputs:
-            beside = outputs.get(each.outpoint.txid, ())
-            vout = each.outpoint.vout
-            spent = beside[vout] if vout < len(beside) else self.output(each.outpoint)
+            vout, outputs = each.outpoint.vout, beside.get(each.outpoint.txid, ())
+            spent = outputs[vout] if vout < len(outputs) else self.output(each.outpoint)
             if spent is None:
                 raise TransactionRefused(transaction.txid(), RefusalKind.MISSING, "bad-txns-inputs-missingorspent")
             incoming += spent.satoshis
