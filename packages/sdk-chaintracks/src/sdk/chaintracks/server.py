@@ -12,6 +12,8 @@ from aiohttp import web
 
 from sdk.chaintracks.consensus.fields import HEADER, display, header_hash, header_json, internal, pack_header
 from sdk.chaintracks.errors import InvalidHeader, UnknownParent
+from sdk.chaintracks.parameters import MAX_HEADERS, block_hash, number
+from sdk.chaintracks.v2 import V2
 from sdk.core.errors import NotImplementedByPeer, ParseError
 from sdk.service.http_app import REQUEST_ID, create_app, error_response, running
 
@@ -20,11 +22,8 @@ if TYPE_CHECKING:
     from sdk.chaintracks.tree import Node
     from sdk.service.http_app import Limits
 
-MAX_HEADERS: Final = 20_000
-"""Headers that one answer holds at most."""
 MAX_WAIT: Final = 10_000
 """Milliseconds that ``getInfo?wait=`` waits at most."""
-_NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ABSENT: Final = object()
 
@@ -71,7 +70,7 @@ class _V1:
             "packages": [],
         }
         if "wait" in request.query:
-            await asyncio.sleep(min(_number(request, "wait"), MAX_WAIT) / 1000)
+            await asyncio.sleep(min(number("wait", request.query.get("wait", "")), MAX_WAIT) / 1000)
             value["wait"] = request.query["wait"]
         return _success(value, fresh=True)
 
@@ -86,7 +85,7 @@ class _V1:
         return _success(self._live(self._chain.tip), fresh=True)
 
     async def find_header_for_height(self, request: web.Request) -> web.Response:
-        height = _number(request, "height")
+        height = number("height", request.query.get("height", ""))
         node = self._chain.tree.at(height)
         if node is not None:
             return _success(self._live(node))
@@ -94,15 +93,18 @@ class _V1:
         return _success(_ABSENT if raw is None else header_json(raw, height))
 
     async def find_header_for_block_hash(self, request: web.Request) -> web.Response:
-        block_hash = _hash(request, "hash")
-        node = self._chain.tree.get(block_hash)
+        wanted = block_hash("hash", request.query.get("hash", ""))
+        node = self._chain.tree.get(wanted)
         if node is not None:
             return _success(self._live(node))
-        found = await self._chain.find(block_hash)
+        found = await self._chain.find(wanted)
         return _success(_ABSENT if found is None else header_json(found[1], found[0]))
 
     async def get_headers(self, request: web.Request) -> web.Response:
-        height, count = _number(request, "height"), _number(request, "count")
+        height, count = (
+            number("height", request.query.get("height", "")),
+            number("count", request.query.get("count", "")),
+        )
         if count > MAX_HEADERS:
             raise ParseError("count", f"at most {MAX_HEADERS} headers are answered at once; ask in parts")
         return _success((await self._chain.headers(height, count)).hex())
@@ -137,20 +139,6 @@ def _success(value: object, *, fresh: bool = False) -> web.Response:
     return web.Response(body=orjson.dumps(body), content_type="application/json", charset="utf-8", headers=headers)
 
 
-def _number(request: web.Request, name: str) -> int:
-    text = request.query.get(name, "")
-    if not _NUMBER.fullmatch(text) or int(text) > 0x7FFFFFFF:
-        raise ParseError(name, f"must be a whole number from 0 to {0x7FFFFFFF}, is {text!r:.40}")
-    return int(text)
-
-
-def _hash(request: web.Request, name: str) -> bytes:
-    text = request.query.get(name, "").lower()
-    if not _HASH.fullmatch(text):
-        raise ParseError(name, f"must be 64 hex characters, is {text!r:.80}")
-    return internal(text)
-
-
 def _header_of(body: bytes) -> bytes:
     try:
         given = orjson.loads(body)
@@ -179,9 +167,9 @@ def _member(given: dict[str, Any], name: str, kind: type) -> Any:
 
 
 def create_chaintracks_app(service: Chaintracks, *, limits: Limits | None = None) -> web.Application:
-    """The v1 API with health, readiness and metrics; ``/readyz`` is false until the chain is current."""
+    """The v1 and v2 API with health, readiness and metrics; ``/readyz`` is false until the chain is current."""
     checks = {"headers": service.why_not_current, "database": service.chain.store.database.check}
-    return create_app("chaintracks", _V1(service).routes(), limits=limits, checks=checks)
+    return create_app("chaintracks", [*_V1(service).routes(), *V2(service).routes()], limits=limits, checks=checks)
 
 
 class ChaintracksServer:
