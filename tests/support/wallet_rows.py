@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from support.fake_network import FakeNetwork
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+OPEN = Script(b"\x51")
+"""Anybody can unlock it."""
 LOCK = Script(bytes.fromhex("76a914" + "11" * 20 + "88ac"))
 
 
@@ -80,7 +82,7 @@ class Rows:
         raw = Transaction(
             1,
             [TransactionInput(OutPoint(f"{self.serial():064x}", 0), Script(b"\x51"))],
-            [TransactionOutput(satoshis, LOCK)],
+            [TransactionOutput(satoshis, OPEN)],
             0,
         )
         txid = raw.txid()
@@ -116,7 +118,7 @@ class Rows:
         return Transaction(
             1,
             [TransactionInput(coin.outpoint, Script(b"\x51"), 0xFFFFFFFE) for coin in coins],
-            [TransactionOutput(amount, LOCK) for amount in amounts],
+            [TransactionOutput(amount, OPEN) for amount in amounts],
             serial,
         )
 
@@ -284,7 +286,7 @@ def _output(
         purpose="change",
         type="P2PKH",
         txid=txid,
-        lockingScript=LOCK.to_bytes(),
+        lockingScript=OPEN.to_bytes(),
     )
 
 

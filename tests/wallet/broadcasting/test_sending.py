@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sdk.core.errors import ServiceUnavailable
+from sdk.core.script import Script
+from sdk.core.transaction import Transaction, TransactionInput, TransactionOutput
 from sdk.wallet.broadcasting.broadcaster import Broadcaster
 from sdk.wallet.broadcasting.policy import SendPolicy
 from sdk.wallet.services.ports import Classification
 from sdk.wallet.storage.request_claims import claim_named, claim_waiting
 from support.fake_network import FakeNetwork, answer
+from support.wallet_rows import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -252,6 +255,18 @@ async def test_r29_a_confirmed_double_spend_ends_it_and_the_spent_input_never_fu
     assert await rows.coin_state(safe) == (True, None)
     assert (await rows.notes(transaction.txid()))[-1]["competitor"] == rival.txid()
     assert await rows.broken_invariants() == []
+
+
+async def test_a_competitor_that_somebody_made_up_ends_nothing(rows: Rows, broadcaster: Broadcaster) -> None:
+    """It spends our coin, and a service says it knows it; but nobody could have signed that."""
+    alice = await rows.user()
+    coin = await rows.coin(alice)
+    transaction, _ = await rows.sign(alice, [coin])
+    invented = Transaction(1, [TransactionInput(coin.outpoint, Script(b"\x51\x6a"))], [TransactionOutput(1, OPEN)], 0)
+    rows.network.accept(invented)
+    (outcome,) = await broadcaster.send([transaction.txid()])
+    assert (outcome.result, outcome.status.value) == ("serviceError", "sending")
+    assert (await rows.coin_state(coin))[0] is False
 
 
 async def test_contradicting_providers_settle_nothing(rows: Rows, broadcaster: Broadcaster) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from sdk.core.beef import Beef
     from sdk.core.ports import Clock
+    from sdk.core.transaction import OutPoint, TransactionOutput
     from sdk.service.database import Database
     from sdk.wallet.broadcasting.confirmation import Rival
     from sdk.wallet.broadcasting.settlement import SendOutcome
@@ -144,7 +145,7 @@ class Broadcaster:
             summary = summarise(each.txid, results)
             if trouble and summary.finding is Finding.NOTHING:
                 summary = Summary(Finding.NOTHING, detail=trouble)
-            subject = Subject(each.txid, each.raw_tx, each.was_broadcast)
+            subject = Subject(each.txid, each.raw_tx, each.was_broadcast, _sources(beef, each.txid))
             evidence, rivals = await confirm(self._services, summary, subject, self._policy)
             outcomes.append(await self._settle(each, evidence, summary, rivals))
         for outcome in outcomes:
@@ -196,6 +197,12 @@ class Broadcaster:
                     await self._inputs.review(txid)
             except (SdkError, TimeoutError, OSError) as error:
                 log.info("inputs are reviewed later", txid=txid, reason=str(error))
+
+
+def _sources(beef: Beef, txid: str) -> dict[OutPoint, TransactionOutput]:
+    transaction = beef.transaction_with_sources(txid)
+    inputs = transaction.inputs if transaction is not None else ()
+    return {each.outpoint: each.source_output for each in inputs if each.source_output is not None}
 
 
 def _report(done: Sequence[SendOutcome], *, more: bool) -> WorkReport:

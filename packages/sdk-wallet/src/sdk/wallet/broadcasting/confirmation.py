@@ -14,11 +14,15 @@ from sdk.core.transaction import Transaction
 from sdk.service.logging import get_logger
 from sdk.wallet.broadcasting.verdicts import Finding
 from sdk.wallet.lifecycle import evidence as by
+from sdk.wallet.script import ScriptError
+from sdk.wallet.script.flags import CONSENSUS
+from sdk.wallet.script.interpreter import verify_script
 from sdk.wallet.services.ports import ProofState, TxState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
 
+    from sdk.core.transaction import OutPoint, TransactionOutput
     from sdk.wallet.broadcasting.policy import SendPolicy
     from sdk.wallet.broadcasting.verdicts import Summary
     from sdk.wallet.services.ports import TxStatus, WalletServices
@@ -28,21 +32,25 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The transaction in question. ``accepted_before`` says that some provider once took it (R18, R20)."""
+    """The transaction in question. ``accepted_before`` says that some provider once took it (R18, R20); ``sources`` are
+    the outputs it spends."""
 
     txid: str
     raw_tx: bytes
     accepted_before: bool
+    sources: Mapping[OutPoint, TransactionOutput]
 
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A transaction that spends one of the subject's inputs."""
+    """A transaction that spends one of the subject's inputs. ``unlocks`` says that its script really does so: what a
+    lying service makes up cannot."""
 
     txid: str
     raw_tx: bytes
     outpoint: str
     status: TxStatus
+    unlocks: bool
 
 
 async def confirm(
@@ -91,24 +99,42 @@ async def _confirm_double_spend(
             if block is not None:
                 return by.DoubleSpendMined(rival.txid, rival.outpoint, *block), rivals
     for rival in rivals:
-        if rival.status.state in (TxState.KNOWN, TxState.MINED):
+        if rival.unlocks and rival.status.state in (TxState.KNOWN, TxState.MINED):
             return by.DoubleSpendVerified(rival.txid, rival.outpoint, rival.status.provider), rivals
     return by.NoVerdict(f"no named competitor was found that spends our input: {summary.reason}"), rivals
 
 
 async def find_rivals(services: WalletServices, txids: tuple[str, ...], subject: Subject) -> tuple[Rival, ...]:
     """Those of ``txids`` whose bytes are to be had and spend an input of ``subject``."""
-    ours = {each.outpoint for each in Transaction.from_bytes(subject.raw_tx).inputs}
     statuses = await services.get_statuses(list(txids))
     found = []
     for txid in txids:
         raw = await _known_bytes(services.get_raw_tx(txid), txid)
         if raw is None or txid not in statuses:
             continue
-        spent = next((str(each.outpoint) for each in Transaction.from_bytes(raw).inputs if each.outpoint in ours), None)
-        if spent is not None:
-            found.append(Rival(txid, raw, spent, statuses[txid]))
+        rival = Transaction.from_bytes(raw)
+        for index, each in enumerate(rival.inputs):
+            if each.outpoint in subject.sources:
+                unlocks = _unlocks(rival, index, subject.sources[each.outpoint])
+                found.append(Rival(txid, raw, str(each.outpoint), statuses[txid], unlocks))
+                break
     return tuple(found)
+
+
+def _unlocks(rival: Transaction, index: int, source: TransactionOutput) -> bool:
+    try:
+        verify_script(
+            rival.inputs[index].unlocking_script,
+            source.locking_script,
+            transaction=rival,
+            input_index=index,
+            satoshis=source.satoshis,
+            flags=CONSENSUS,
+        )
+    except ScriptError as error:
+        log.warning("a named competitor does not unlock our coin", rival=rival.txid(), reason=str(error))
+        return False
+    return True
 
 
 async def _known_bytes(answer: Awaitable[bytes | None], txid: str) -> bytes | None:
