@@ -365,3 +365,14 @@ async def test_a_key_is_asked_for_where_there_is_one(session: aiohttp.ClientSess
         assert (await arc.get("/v1/policy", {"Authorization": "Bearer wrong"}))[0] == 401
         assert (await arc.get("/v1/policy", {"Authorization": "Bearer secret"}))[0] == 200
         assert (await arc.get("/v1/policy", {"Api-Key": "secret"}))[0] == 200
+
+
+async def test_what_it_remembers_is_bounded(session: aiohttp.ClientSession) -> None:
+    async with DevnetServer(arc=ArcSettings(max_records=2, max_receivers=1)) as server:
+        arc = Arc(server, session)
+        ours = [spend([coin(arc.devnet)], [9_000 - n]) for n in range(3)]
+        for each in ours:
+            assert (await arc.submit(each, CallbackUrl="http://127.0.0.1:9/a"))[0] == 200
+        assert [(await arc.get(f"/v1/tx/{each.txid()}"))[0] for each in ours] == [404, 200, 200]
+        code, problem = await arc.submit(ours[2], CallbackUrl="http://127.0.0.1:9/b")
+        assert (code, problem["extraInfo"]) == (400, "arc error 400: 1 receivers are registered already")

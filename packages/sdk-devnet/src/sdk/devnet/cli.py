@@ -113,7 +113,8 @@ async def _serve(settings: DevnetSettings, announce: Callable[[str], None] = cli
 
     journal = None if settings.directory is None else Journal(settings.directory)
     policy = Policy(fee_satoshis=settings.fee_satoshis, fee_bytes=settings.fee_bytes)
-    arc = ArcSettings(pace=settings.arc_pace, api_key=settings.arc_api_key)
+    key = settings.arc_api_key
+    arc = ArcSettings(pace=settings.arc_pace, api_key=None if key is None else key.get_secret_value())
     with closing(Devnet(policy, premine=settings.premine, journal=journal)) as devnet:
         async with AsyncExitStack() as stack:
             app = await DevnetServer(devnet, mine_every=settings.mine_every, arc=arc).open_app(stack)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from sdk.service.settings import Settings
 
@@ -22,4 +22,4 @@ class DevnetSettings(Settings, component="devnet"):
     fee_satoshis: int = Field(default=1, ge=0, le=1_000_000)
     fee_bytes: int = Field(default=1000, ge=1, le=1_000_000)
     arc_pace: float = Field(default=0.0, ge=0, le=60)
-    arc_api_key: str | None = None
+    arc_api_key: SecretStr | None = None

@@ -47,7 +47,7 @@ class CallbackSender:
         queue.pending.pop(update["txid"], None)
         queue.pending[update["txid"]] = update
         if queue.task is None or queue.task.done():
-            queue.task = asyncio.get_running_loop().create_task(self._deliver(queue))
+            queue.task = asyncio.get_running_loop().create_task(self._deliver(key, queue))
 
     def forgive(self, url: str) -> None:
         """Try a receiver again that could not be reached: it has been registered anew."""
@@ -61,7 +61,7 @@ class CallbackSender:
         if self._session is not None:
             await self._session.close()
 
-    async def _deliver(self, queue: _Queue) -> None:
+    async def _deliver(self, key: tuple[str, str | None, bool], queue: _Queue) -> None:
         while queue.pending:
             if queue.receiver.batch:
                 await asyncio.sleep(self._settings.callback_batch_interval)
@@ -72,6 +72,7 @@ class CallbackSender:
                 queue.pending.clear()
                 log.warning("callback receiver cannot be reached", url=queue.receiver.url)
             await asyncio.sleep(self._settings.callback_spacing)
+        del self._queues[key]
 
     def _take(self, queue: _Queue) -> list[Mapping[str, Any]]:
         size = self._settings.callback_batch_size if queue.receiver.batch else 1

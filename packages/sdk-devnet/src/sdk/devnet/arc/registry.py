@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sdk.devnet.arc.problems import ArcProblem
 from sdk.devnet.arc.statuses import CALLBACK_FROM, CLIMB, FULL_CALLBACK_FROM, ArcStatus
 from sdk.devnet.errors import RefusalKind
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sdk.core.transaction import Transaction
     from sdk.devnet.arc.callbacks import CallbackSender
     from sdk.devnet.arc.options import Receiver
+    from sdk.devnet.arc.settings import ArcSettings
     from sdk.devnet.chain.chain import Chain, Change, Node
     from sdk.devnet.errors import TransactionRefused
 
@@ -40,8 +42,8 @@ class Record:
 
 
 class Registry:
-    def __init__(self, chain: Chain, clock: Clock, callbacks: CallbackSender, pace: float) -> None:
-        self._chain, self._clock, self._callbacks, self._pace = chain, clock, callbacks, pace
+    def __init__(self, chain: Chain, clock: Clock, callbacks: CallbackSender, settings: ArcSettings) -> None:
+        self._chain, self._clock, self._callbacks, self._settings = chain, clock, callbacks, settings
         self._records: dict[str, Record] = {}
         self._tasks: dict[str, asyncio.TimerHandle] = {}
 
@@ -53,11 +55,20 @@ class Registry:
         txid = transaction.txid()
         record = self._records.get(txid)
         if record is None:
+            while len(self._records) >= self._settings.max_records:
+                self._forget(next(iter(self._records)))
             record = self._records[txid] = Record(transaction, self._clock())
         return record
 
+    def _forget(self, txid: str) -> None:
+        self._cancel(txid)
+        del self._records[txid]
+
     def add_receiver(self, record: Record, receiver: Receiver) -> None:
+        """Raises ``ArcProblem`` if there are as many as may be."""
         if receiver not in record.receivers:
+            if len(record.receivers) >= self._settings.max_receivers:
+                raise ArcProblem(400, f"{len(record.receivers)} receivers are registered already", record.txid)
             record.receivers.append(receiver)
             self._callbacks.forgive(receiver.url)
 
@@ -73,7 +84,7 @@ class Registry:
 
     def climb(self, record: Record) -> None:
         """Up the ladder to SEEN_ON_NETWORK, one rung each ``pace`` seconds."""
-        if self._pace <= 0:
+        if self._settings.pace <= 0:
             self.set(record, ArcStatus.SEEN_ON_NETWORK)
         else:
             self._step(record, 0)
@@ -81,7 +92,7 @@ class Registry:
     def _step(self, record: Record, rung: int) -> None:
         self.set(record, CLIMB[rung])
         if rung + 1 < len(CLIMB):
-            self.later(record.txid, self._pace, lambda: self._step(record, rung + 1))
+            self.later(record.txid, self._settings.pace, lambda: self._step(record, rung + 1))
 
     def later(self, txid: str, delay: float, action: Callable[[], None]) -> None:
         """Do ``action`` after ``delay`` seconds unless the chain says something about ``txid`` before."""

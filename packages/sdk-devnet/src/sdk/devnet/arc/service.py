@@ -33,7 +33,7 @@ class ArcService:
         self.settings = settings
         self._devnet, self._clock = devnet, clock
         self.callbacks = CallbackSender(settings)
-        self.registry = Registry(devnet.chain, clock, self.callbacks, settings.pace)
+        self.registry = Registry(devnet.chain, clock, self.callbacks, settings)
         self._unsubscribe = devnet.subscribe(self.registry.follow)
 
     async def close(self) -> None:

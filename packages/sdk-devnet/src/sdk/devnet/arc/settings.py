@@ -20,3 +20,5 @@ class ArcSettings:
     callback_timeout: float = 5.0
     max_body: int = 64 * 1024 * 1024
     max_batch: int = 10_000
+    max_records: int = 500_000  # transactions it remembers; the oldest is forgotten first
+    max_receivers: int = 16  # of one transaction
