@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sdk.core.encodings import varint
 from sdk.core.errors import InvalidParameter
-from sdk.core.wallet.fields import MAX_ITEMS, MAX_NAMES
+from sdk.core.wallet.fields import MAX_ITEMS, MAX_NAMES, MAX_UINT32
 from sdk.core.wallet_wire.forms import BASE64, HEX, PLAIN, TEXT
 
 if TYPE_CHECKING:
@@ -91,14 +91,20 @@ class ActionTxid(Codec):
 
 
 class OutPointForm(Codec):
+    """The txid as it is displayed, and the output's number."""
+
     def write(self, value: Any, name: str) -> bytes:
         txid, _, vout = str(value).partition(".")
-        if not (vout.isascii() and vout.isdigit() and len(vout) <= 10):
+        if not (vout.isascii() and vout.isdigit() and len(vout) <= 10 and int(vout) <= MAX_UINT32):
             raise InvalidParameter(name, "an outpoint, '<txid>.<output index>'")
         return TXID.write(txid, name) + varint(int(vout))
 
     def read(self, reader: Reader, name: str) -> Any:
-        return f"{reader.read(32, name).hex()}.{reader.varint(name)}"
+        txid, start = reader.read(32, name), reader.offset
+        vout = reader.varint(name)
+        if vout > MAX_UINT32:
+            raise reader.fail(f"{name} has an output number of more than 32 bits", start)
+        return f"{txid.hex()}.{vout}"
 
 
 # numbers
