@@ -13,6 +13,7 @@ from aiohttp import web
 from sdk.chaintracks.consensus.fields import HEADER, display, header_hash, header_json, internal, pack_header
 from sdk.chaintracks.errors import InvalidHeader, UnknownParent
 from sdk.chaintracks.parameters import MAX_HEADERS, block_hash, number
+from sdk.chaintracks.streams import TipStream
 from sdk.chaintracks.v2 import V2
 from sdk.core.errors import NotImplementedByPeer, ParseError
 from sdk.service.http_app import REQUEST_ID, create_app, error_response, running
@@ -168,8 +169,9 @@ def _member(given: dict[str, Any], name: str, kind: type) -> Any:
 
 def create_chaintracks_app(service: Chaintracks, *, limits: Limits | None = None) -> web.Application:
     """The v1 and v2 API with health, readiness and metrics; ``/readyz`` is false until the chain is current."""
+    routes = [*_V1(service).routes(), *V2(service).routes(), *TipStream(service.chain).routes()]
     checks = {"headers": service.why_not_current, "database": service.chain.store.database.check}
-    return create_app("chaintracks", [*_V1(service).routes(), *V2(service).routes()], limits=limits, checks=checks)
+    return create_app("chaintracks", routes, limits=limits, checks=checks)
 
 
 class ChaintracksServer:
