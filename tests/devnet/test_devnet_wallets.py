@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +11,12 @@ from sdk.core.beef import Beef
 from sdk.core.errors import ReviewActions
 from sdk.core.script import Script
 from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
+from sdk.devnet.faults import Fault, FaultKind
 from sdk.devnet.server import DevnetServer
+from sdk.service.database import Database
 from sdk.wallet import open_wallet
 from sdk.wallet.keys import KeyDeriver, PrivateKey
-from sdk.wallet.monitoring import open_backend
+from sdk.wallet.monitoring import WalletBackend
 from sdk.wallet.script.templates import brc29
 from sdk.wallet.services.composition import build_services
 from sdk.wallet.services.ports import ProofState, TxState, UtxoState
@@ -60,8 +62,13 @@ async def fund(wallet: Wallet, devnet: Devnet, satoshis: int, *, mined: bool) ->
     assert (await wallet.internalize_action(args)).accepted
 
 
-async def monitor_once(settings: WalletSettings) -> None:
-    backend = await open_backend(settings)
+async def monitor_once(settings: WalletSettings, later: timedelta = timedelta(0)) -> None:
+    services = build_services(settings)
+    assert services is not None
+    database = await Database.open(settings.database)
+    backend = WalletBackend(
+        database, services, clock=lambda: datetime.now(UTC) + later, closing=(services.close, database.close)
+    )
     try:
         tip = await backend.tip()
         await backend.send_waiting(min_age=timedelta(0), limit=100)
@@ -173,3 +180,35 @@ async def test_services_over_the_real_wires(tmp_path: Path, server: DevnetServer
     devnet.reorg(1)
     assert await services.get_header_for_hash(stale) is None
     await services.close()
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DROP, FaultKind.DROP_ANSWER, FaultKind.ERROR, FaultKind.ERROR_ANSWER])
+async def test_a_broadcast_nobody_answered_is_sent_again_and_loses_nothing(
+    tmp_path: Path, server: DevnetServer, kind: FaultKind
+) -> None:
+    devnet = server.devnet
+    settings = settings_for(tmp_path, "alice", server)
+    async with opened(ALICE, settings) as alice:
+        await fund(alice, devnet, 50_000, mined=True)
+        for endpoint in ("arc.*", "whatsonchain.broadcast"):
+            devnet.faults.add(Fault(endpoint=endpoint, kind=kind))
+        with pytest.raises(ReviewActions) as caught:
+            await alice.create_action(
+                {
+                    "description": "into the dark",
+                    "outputs": [pay(20_000)],
+                    "options": {"acceptDelayedBroadcast": False, "randomizeOutputs": False},
+                }
+            )
+        assert [each["status"] for each in caught.value.review_action_results] == ["serviceError"]
+        txid = caught.value.txid
+        assert txid is not None
+        assert "failed" not in await states(alice), "no answer is no verdict"
+        devnet.faults.clear()
+        await monitor_once(settings, later=timedelta(hours=1))
+        assert txid in devnet.chain.mempool.entries
+        devnet.mine()
+        await monitor_once(settings)
+        assert await states(alice) == {"completed"}
+        (mined,) = [each for each in devnet.tip.block.transactions if each.txid() == txid]
+        assert await alice.balance() == sum(each.satoshis for each in mined.outputs) - 20_000
