@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from sdk.core.errors import (
     InsufficientFunds,
@@ -17,14 +18,16 @@ from sdk.core.errors import (
     RemoteWalletError,
     ReviewActions,
     SdkError,
+    ServiceRejected,
     ServiceUnavailable,
 )
 from sdk.core.wallet_wire import BY_NAME, CALLS
-from sdk.service.http_app import running
+from sdk.service.http_app import create_app, running
 from sdk.wallet.keys.errors import InvalidHmac, InvalidSignature
 from sdk.wallet.substrates import (
     HttpWalletJson,
     HttpWalletWire,
+    HttpWire,
     RemoteWallet,
     WalletWireProcessor,
     WalletWireTransceiver,
@@ -260,6 +263,39 @@ async def test_nothing_that_listens_is_unavailable(kind: type[HttpWalletJson | H
     async with kind("app.example", url) as remote:
         with pytest.raises(ServiceUnavailable, match="cannot be reached"):
             await remote.get_version()
+
+
+async def test_frames_that_cannot_be_carried_are_refused() -> None:
+    wire = HttpWire("http://127.0.0.1:1")
+    for frame in (b"", b"\x1d\0", b"\x1c\x05ab"):
+        with pytest.raises(ParseError):
+            await wire(frame)
+    with pytest.raises(InvalidParameter, match="originator"):
+        await wire(b"\x1c\0")
+    await wire.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "error"),
+    [
+        (200, "application/json", b"[]", ParseError),
+        (200, "application/json", b'{"height": "x"}', ParseError),
+        (200, "application/json", b"{", ServiceUnavailable),
+        (200, "text/html", b"<html>", ServiceUnavailable),
+        (404, "application/json", b'{"description": "no"}', ServiceRejected),
+        (400, "application/json", b'{"isError": true, "name": "WERR_ODD", "message": "odd"}', RemoteWalletError),
+        (500, "application/json", b'{"isError": true, "name": "WERR_INTERNAL", "message": "oh"}', InternalError),
+        (502, "text/html", b"<html>", ServiceUnavailable),
+    ],
+)
+async def test_json_answers_that_are_no_results(status: int, kind: str, body: bytes, error: type[SdkError]) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=status, body=body, content_type=kind)
+
+    app = create_app("odd", [web.post("/getHeight", answer)])
+    async with running(app) as server, HttpWalletJson("app.example", server.url) as remote:
+        with pytest.raises(error):
+            await remote.get_height()
 
 
 def test_every_call_of_the_table_is_a_method_of_remote_wallets() -> None:

@@ -11,6 +11,7 @@ from sdk.core.wallet_wire.calls import (
     MAX_FRAME,
     Call,
     Request,
+    read_head,
     read_request,
     write_request,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Request",
     "error_number",
     "read_error",
+    "read_head",
     "read_request",
     "write_error",
     "write_request",

@@ -88,13 +88,19 @@ def write_request(request: Request) -> bytes:
 
 def read_request(frame: bytes) -> Request:
     """Raises ``ParseError`` for bytes, ``InvalidParameter`` for values that the call does not take."""
+    call, originator, offset = read_head(frame)
+    return Request(call, call.read_args(frame, offset), originator)
+
+
+def read_head(frame: bytes) -> tuple[Call, str | None, int]:
+    """Call and originator of a request, and where its arguments begin. Raises ``ParseError``."""
     reader = _reader(frame, "wallet request")
     code = reader.u8("call")
     call = BY_CODE.get(code)
     if call is None:
         raise reader.fail(f"there is no call {code}", 0)
     originator = TEXT.from_bytes(reader.read(reader.u8("length of originator"), "originator"), reader, "originator")
-    return Request(call, call.read_args(frame, reader.offset), originator or None)
+    return call, originator or None, reader.offset
 
 
 def _reader(data: bytes, what: str, offset: int = 0) -> Reader:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sdk.core.errors import InvalidParameter, ParseError
 from sdk.core.wallet import validate_originator
-from sdk.core.wallet_wire import BY_CODE, MAX_FRAME
+from sdk.core.wallet_wire import MAX_FRAME, read_head
 from sdk.service.http_client import MIB, HttpClient, HttpPolicy
 from sdk.wallet.substrates.remote import RemoteWallet, remote_error
 from sdk.wallet.substrates.transceiver import WalletWireTransceiver
@@ -89,7 +89,8 @@ def _members(response: HttpResponse, call: Call) -> Any:
 class HttpWire:
     """Carries frames of the binary wire to ``base_url``: the arguments as body, call and originator outside of it.
 
-    Raises ``ServiceUnavailable`` or ``ServiceRejected`` when no frame comes back.
+    Raises ``ParseError`` for bytes that are no request, ``InvalidParameter`` for one without originator, and
+    ``ServiceUnavailable`` or ``ServiceRejected`` when no frame comes back.
     """
 
     def __init__(
@@ -99,12 +100,12 @@ class HttpWire:
 
     async def __call__(self, frame: bytes) -> bytes:
         """``frame`` is a whole request, as ``write_request`` gives it."""
-        call, size = BY_CODE[frame[0]], frame[1]
-        origin = origin_header(frame[2 : 2 + size].decode())
+        call, originator, start = read_head(frame)
+        origin = origin_header(originator or "")
         response = await self._http.request(
             "POST",
             f"/{call.name}",
-            data=frame[2 + size :],
+            data=frame[start:],
             headers={"Accept": BINARY, "Content-Type": BINARY, "Origin": origin, "Originator": origin},
             max_response=min(self._http.policy.max_response, MAX_FRAME),
             check=False,
