@@ -39,6 +39,7 @@ from support.wire_wallet import ScriptedWallet
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from sdk.core.wallet import WalletInterface
     from sdk.core.wallet_wire import Call
 
 SUBSTRATES = ("memory", "json", "wire")
@@ -296,6 +297,13 @@ async def test_json_answers_that_are_no_results(status: int, kind: str, body: by
     async with running(app) as server, HttpWalletJson("app.example", server.url) as remote:
         with pytest.raises(error):
             await remote.get_height()
+
+
+async def test_a_remote_wallet_is_a_wallet_so_it_can_be_served_again(scripted: ScriptedWallet) -> None:
+    async with reached(scripted, "json") as near, reached(near, "wire") as far:
+        wallet: WalletInterface = far
+        assert (await wallet.get_height()).height == 850000
+        assert scripted.asked[0][2] == "app.example"
 
 
 def test_every_call_of_the_table_is_a_method_of_remote_wallets() -> None:

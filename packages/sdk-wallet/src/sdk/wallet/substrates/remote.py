@@ -112,8 +112,8 @@ class RemoteWallet(ABC):
 
     async def _call(self, kind: type[Result], name: str, args: Any, originator: str | None) -> Result:
         call = BY_NAME[name]
-        answer = await self.ask(call, call.args.of({} if args is None else args), originator)
-        return kind.of(answer.model_dump()) if not isinstance(answer, kind) else answer
+        answer: Any = await self.ask(call, call.args.of({} if args is None else args), originator)
+        return kind.of(answer)
 
     async def create_action(
         self, args: CreateActionArgs | Members, originator: str | None = None
