@@ -105,7 +105,8 @@ class WhatsOnChainSource:
         try:
             return await self._http.get_json(path)
         except ServiceError as error:
-            raise SourceUnavailable(self.name, f"{path}: {error.detail}") from error
+            status = "" if error.status is None else f" (HTTP {error.status})"
+            raise SourceUnavailable(self.name, f"{path}{status}: {error.detail or 'no reason given'}") from error
 
     def _parsed(self, value: object) -> tuple[int, bytes]:
         if not isinstance(value, dict):

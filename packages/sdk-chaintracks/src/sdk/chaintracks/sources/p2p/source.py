@@ -1,0 +1,169 @@
+"""Several nodes as one source: whoever stalls or lies is left for the next."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from sdk.chaintracks.errors import SourceError, SourceLied, SourceUnavailable
+from sdk.chaintracks.sources.p2p.peer import Peer, PeerTimes
+from sdk.chaintracks.sources.p2p.seeds import Address, resolve
+from sdk.core.errors import ConfigurationError
+from sdk.service.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from sdk.core.chain import ChainParameters
+    from sdk.core.ports import Clock, Entropy
+
+_REST: Final = 600.0
+"""Seconds until an address that failed is tried again; one that lied is left alone for a day, as nodes do."""
+_BAN: Final = 24 * 3600.0
+_MAX_ADDRESSES: Final = 2000
+
+log = get_logger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PeerSource:
+    """A ``RunSource`` over up to ``want`` nodes at once. ``addresses`` are ours to choose; empty: the network's seeds.
+
+    Raises ``ConfigurationError`` for a network that has no magic, or neither addresses nor seeds.
+    """
+
+    def __init__(
+        self,
+        parameters: ChainParameters,
+        addresses: Sequence[Address] = (),
+        *,
+        want: int = 3,
+        rest: float = _REST,
+        times: PeerTimes | None = None,
+        clock: Clock = _now,
+        entropy: Entropy = os.urandom,
+        monotonic: Callable[[], float] = time.monotonic,
+        seeds: Callable[[ChainParameters], Awaitable[list[Address]]] = resolve,
+    ) -> None:
+        if len(parameters.magic) != 4:
+            raise ConfigurationError(f"{parameters.name} cannot be reached over Bitcoin P2P: its magic is not known")
+        if not addresses and not parameters.dns_seeds:
+            raise ConfigurationError(f"{parameters.name} has no seeds: name nodes as host:port")
+        self.name = "p2p"
+        self._parameters, self._own, self._want, self._rest = parameters, list(addresses), want, rest
+        self._times = times or PeerTimes()
+        self._clock, self._entropy, self._monotonic, self._seeds = clock, entropy, monotonic, seeds
+        self._known: list[Address] = []
+        self._peers: dict[Address, Peer] = {}
+        self._resting: dict[Address, float] = {}
+        self._last: Address | None = None
+        self._news = asyncio.Event()
+
+    @property
+    def peers(self) -> list[str]:
+        """Names of the nodes that are connected."""
+        return [peer.name for peer in self._peers.values() if peer.is_alive]
+
+    async def after(self, locator: Sequence[bytes], height: int) -> bytes:
+        """Headers after the first hash of ``locator`` that a node knows; empty when no node has more than we.
+
+        ``height`` is that of ``locator[0]``. Raises ``SourceUnavailable`` when no node answers.
+        """
+        self._news.clear()
+        await self._connect(height)
+        answered = False
+        reasons: list[str] = []
+        for address in sorted(self._peers, key=lambda each: each != self._last):
+            try:
+                raw = await self._ask(address, locator, height)
+            except SourceError as error:
+                reasons.append(str(error))
+                await self._drop(address, error)
+                continue
+            answered = True
+            if raw:
+                self._last = address
+                return raw
+        if not answered:
+            raise SourceUnavailable(self.name, f"no node answers ({'; '.join(reasons)[:300] or 'none is reached'})")
+        return b""
+
+    async def refuse(self, reason: str) -> None:
+        """The headers last given break the rules: leave the node that sent them."""
+        if self._last is not None:
+            await self._drop(self._last, SourceLied(self.name, reason))
+
+    async def news(self) -> None:
+        """Wait until some node announces a block, or is lost."""
+        await self._news.wait()
+
+    async def close(self) -> None:
+        peers, self._peers = self._peers, {}
+        await asyncio.gather(*(peer.close() for peer in peers.values()))
+
+    # inside
+
+    async def _ask(self, address: Address, locator: Sequence[bytes], height: int) -> bytes:
+        peer = self._peers[address]
+        raw = await peer.headers_after(locator)
+        if not raw and peer.start_height > height:
+            raise SourceUnavailable(peer.name, f"claims height {peer.start_height} but sends no header after {height}")
+        return raw
+
+    async def _connect(self, height: int) -> None:
+        for address in [each for each, peer in self._peers.items() if not peer.is_alive]:
+            await self._drop(address, SourceUnavailable(self.name, "the connection is lost"))
+        lacking = self._want - len(self._peers)
+        if lacking <= 0:
+            return
+        candidates = await self._candidates()
+        while candidates and lacking > 0 and not (self._peers and not candidates):
+            batch, candidates = candidates[:lacking], candidates[lacking:]
+            await asyncio.gather(*(self._dial(each, height) for each in batch))
+            lacking = self._want - len(self._peers)
+
+    async def _candidates(self) -> list[Address]:
+        if not self._own and not self._known:
+            found = await self._seeds(self._parameters)
+            self._known = sorted(found, key=lambda _: self._entropy(4))[:_MAX_ADDRESSES]
+        now = self._monotonic()
+        self._resting = {each: until for each, until in self._resting.items() if until > now}
+        known = self._own or self._known
+        fresh = [each for each in known if each not in self._peers and each not in self._resting]
+        if not fresh and not self._peers and not self._own:
+            self._known = []  # ask the seeds again next time
+        return fresh
+
+    async def _dial(self, address: Address, height: int) -> None:
+        try:
+            peer = await Peer.connect(
+                *address,
+                self._parameters.magic,
+                height=height,
+                clock=self._clock,
+                entropy=self._entropy,
+                times=self._times,
+            )
+        except SourceError as error:
+            self._set_aside(address, error)
+            return
+        peer.announced = self._news.set
+        self._peers[address] = peer
+        log.info("peer connected", peer=peer.name, height=peer.start_height)
+
+    async def _drop(self, address: Address, error: SourceError) -> None:
+        self._set_aside(address, error)
+        peer = self._peers.pop(address, None)
+        if peer is not None:
+            await peer.close()
+
+    def _set_aside(self, address: Address, error: SourceError) -> None:
+        lied = isinstance(error, SourceLied)
+        log.info("peer set aside", peer=f"{address[0]}:{address[1]}", reason=str(error), lied=lied)
+        self._resting[address] = self._monotonic() + (_BAN if lied else self._rest)
