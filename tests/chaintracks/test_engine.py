@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,23 @@ async def test_headers_below_memory_are_served_and_reorganised_from_the_store(tm
         again = await HeaderChain.open("mock", database, clock=lambda: NOW, keep=20)
         assert again.tip.hash == chain.tip.hash
         assert again.tip.work == 2 * 706
+
+
+@pytest.mark.parametrize("keep", [20, 2000])
+async def test_no_fork_below_a_checkpoint_that_is_held(tmp_path: Path, keep: int) -> None:
+    chain = grown([GENESIS], 600)
+    async with service(tmp_path) as tracks:
+        database = tracks.chain.store.database
+        opened = await HeaderChain.open("mock", database, clock=lambda: NOW, keep=keep)
+        opened.rules = replace(opened.rules, checkpoints={50: bytes.fromhex(chain[50].hash())[::-1]})
+        await opened.extend(raw(chain[1:]))
+        with pytest.raises(InvalidHeader, match="bad-fork-prior-to-checkpoint") as caught:
+            await opened.extend(raw(grown(chain[:40], 700, salt="x")[40:]))
+        assert caught.value.height == 40
+        assert opened.tip.height == 600
+        assert opened.tree.root.height == (580 if keep == 20 else 0)
+        await opened.extend(raw(grown(chain[:51], 700, salt="y")[51:]))
+        assert opened.tip.height == 750
 
 
 @pytest.mark.parametrize("fault", ["bits", "root", "height", "nonsense", "list", "work", "foreign"])

@@ -152,17 +152,20 @@ class HeaderChain:
         if parent is None and anywhere:
             stored = await self.store.find(wanted)
             if stored is not None and stored.active and stored.height < self.tree.root.height:
+                self._refuse_below_checkpoint(raw, stored.height)  # before much of the chain is loaded
                 await self._load(stored.height)
                 parent = self.tree.get(wanted)
         if parent is None:
             raise UnknownParent(display(header_hash(raw[:HEADER])), display(wanted))
-        held = max((each for each in self.rules.checkpoints if each <= self.tip.height), default=0)
-        if parent.height < held:
-            fault = f"the chain is fixed up to the checkpoint at {held}"
-            raise InvalidHeader(
-                "bad-fork-prior-to-checkpoint", parent.height + 1, display(header_hash(raw[:HEADER])), fault
-            )
+        self._refuse_below_checkpoint(raw, parent.height)
         return parent
+
+    def _refuse_below_checkpoint(self, raw: bytes, parent_height: int) -> None:
+        held = max((each for each in self.rules.checkpoints if each <= self.tip.height), default=0)
+        if parent_height < held:
+            fault = f"the chain is fixed up to the checkpoint at {held}"
+            block_hash = display(header_hash(raw[:HEADER]))
+            raise InvalidHeader("bad-fork-prior-to-checkpoint", parent_height + 1, block_hash, fault)
 
     def _checked(self, raw: bytes, parent: Node) -> list[Node]:
         now = int(self._clock().timestamp())
