@@ -379,9 +379,37 @@ async def test_every_user_of_a_txid_follows(rows: Rows, broadcaster: Broadcaster
     assert await rows.statuses(transaction.txid()) == ("unmined", ["unproven", "unproven"])
 
 
-async def test_r19_a_worker_that_died_after_the_claim_is_replaced_when_its_lease_ends(
+async def test_a_caller_gets_the_answer_of_a_monitor_that_was_quicker(
     rows: Rows, broadcaster: Broadcaster, clock: TestClock
 ) -> None:
+    alice = await rows.user()
+    transaction, _ = await rows.sign(alice, [await rows.coin(alice)], delayed=False)
+    posting, answered = asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeNetwork):
+        async def post_beef(self, beef: Beef, txids: Sequence[str]) -> list[PostResult]:
+            posting.set()
+            await answered.wait()
+            return await rows.network.post_beef(beef, txids)
+
+    monitor = Broadcaster(rows.database, Slow(), clock=clock, owner="monitor")
+    first = asyncio.create_task(monitor.send_waiting(min_age=timedelta(0), limit=5))
+    await posting.wait()
+    second = asyncio.create_task(broadcaster.send([transaction.txid()]))
+    await asyncio.sleep(0.05)
+    assert not second.done()
+    answered.set()
+    assert (await first).processed == 1
+    (outcome,) = await second
+    assert (outcome.result, outcome.status.value) == ("success", "unmined")
+    assert len(rows.network.posts) == 1
+
+
+async def test_r19_a_worker_that_died_after_the_claim_is_replaced_when_its_lease_ends(
+    rows: Rows, clock: TestClock
+) -> None:
+    policy = SendPolicy(other_worker=timedelta(seconds=0.05))
+    broadcaster = Broadcaster(rows.database, rows.network, clock=clock, owner="worker-1", policy=policy)
     alice = await rows.user()
     transaction, _ = await rows.sign(alice, [await rows.coin(alice)])
     dead = await rows.database.write(

@@ -31,7 +31,7 @@ from sdk.wallet.errors import AncestryIncomplete
 from sdk.wallet.lifecycle import evidence as by
 from sdk.wallet.lifecycle import predicates
 from sdk.wallet.storage.ancestry import parents_of
-from sdk.wallet.storage.request_claims import claim_named, claim_waiting
+from sdk.wallet.storage.request_claims import claim_named, claim_waiting, leased_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from sdk.wallet.broadcasting.settlement import SendOutcome
     from sdk.wallet.services.ports import PostResult, WalletServices
     from sdk.wallet.storage.request_claims import Claimed
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.5
+"""Seconds between two looks at what another worker does."""
 
 log = get_logger(__name__)
 
@@ -69,16 +72,32 @@ class Broadcaster:
     async def send(self, txids: Sequence[str]) -> list[SendOutcome]:
         """Post these now, all in one BEEF; what became of each, in their order.
 
-        What another worker is sending, or needs no sending, is reported as it stands.
+        What another worker is sending is waited for, what needs no sending is reported as it stands.
         """
-        claimed = await self._database.write(
-            claim_named, txids, owner=self._owner, now=self._clock(), lease=self._policy.lease
-        )
+        claimed = await self._claim_named(txids)
         outcomes = {each.txid: each for each in await self._guarded(claimed)} if claimed else {}
         others = [txid for txid in txids if txid not in outcomes]
+        if others:
+            await self._wait_for_others(others)
         for txid in others:
             outcomes[txid] = await self._database.read(current_outcome, txid)
         return [outcomes[txid] for txid in txids]
+
+    async def _claim_named(self, txids: Sequence[str]) -> list[Claimed]:
+        return await self._database.write(
+            claim_named, txids, owner=self._owner, now=self._clock(), lease=self._policy.lease
+        )
+
+    async def _wait_for_others(self, txids: Sequence[str]) -> None:
+        """A monitor may have been quicker than the call that queued it; the caller wants its answer all the same."""
+        try:
+            async with asyncio.timeout(self._policy.other_worker.total_seconds()):
+                pause = SHORTEST_PAUSE
+                while await self._database.read(leased_among, txids, now=self._clock()):
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+        except TimeoutError:
+            log.info("another worker is still sending", txids=list(txids))
 
     async def send_waiting(self, *, min_age: timedelta, limit: int) -> WorkReport:
         """Post what is due, longest waiting first, a few at a time so that no lease runs out in a queue."""

@@ -12,11 +12,13 @@ class SendPolicy:
 
     ``proof_misses``: new heights without a proof after which an accepted transaction is sent again (R18; the reference
     has 144 on main). ``doubt_misses``: after so many the network is asked whether it still knows it (R13).
+    ``other_worker``: how long a caller who wants an answer at once waits for a worker that was quicker.
     """
 
     lease: timedelta = timedelta(minutes=5)
     post_timeout: timedelta = timedelta(seconds=60)
     question_timeout: timedelta = timedelta(seconds=30)
+    other_worker: timedelta = timedelta(seconds=30)
     first_retry: timedelta = timedelta(seconds=10)
     longest_retry: timedelta = timedelta(minutes=10)
     concurrency: int = 4

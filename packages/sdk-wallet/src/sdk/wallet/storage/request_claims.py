@@ -86,6 +86,11 @@ _BATCH_SIZES = Prepared(
     .where(_R.batch.in_(bindparam("batches", expanding=True)), _R.status.in_(TO_SEND))
     .group_by(_R.batch)
 )
+_LEASED = Prepared(
+    select(_R.txid)
+    .join(wallet_request_schedule, _S.provenTxReqId == _R.provenTxReqId)
+    .where(_R.txid.in_(bindparam("txids", expanding=True)), _S.leaseUntil >= bindparam("now"), _R.status.in_(TO_SEND))
+)
 _LEASE = upsert("owner", "leaseUntil")
 _MARK = Prepared(
     update(proven_tx_reqs)
@@ -105,6 +110,11 @@ _END = Prepared(
     .where(and_(_S.provenTxReqId == bindparam("id"), _S.owner == bindparam("holder")))
     .values(owner=None, leaseUntil=None, nextSend=bindparam("next"), propagated=bindparam("shown"))
 )
+
+
+def leased_among(unit: Unit, txids: Sequence[str], *, now: datetime) -> set[str]:
+    """Those of ``txids`` that some worker is sending."""
+    return {row.txid for row in unit.rows(_LEASED, txids=list(txids), now=now)}
 
 
 def claim_waiting(
