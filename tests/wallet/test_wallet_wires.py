@@ -1,175 +1,98 @@
-"""Two wallets over HTTP: fund, pay, receive, mine, prove, reorganise; every service spoken to in its own wire."""
+"""What a wallet puts on ARC's wire, seen in front of a devnet that judges it: the parents decide the format."""
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
 from sdk.core.beef import Beef
-from sdk.core.errors import ReviewActions
-from sdk.core.script import Script
-from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
+from sdk.core.transaction import Transaction
+from sdk.devnet.devnet import Devnet
+from sdk.devnet.server import DevnetServer, DevnetUrls
+from sdk.service.http_app import running
 from sdk.wallet import open_wallet
 from sdk.wallet.keys import KeyDeriver, PrivateKey
 from sdk.wallet.monitoring import open_backend
 from sdk.wallet.script.templates import brc29
-from sdk.wallet.services.composition import build_services
-from sdk.wallet.services.ports import ProofState, TxState, UtxoState
 from sdk.wallet.settings import WalletSettings
-from support.fake_network import FakeNetwork
 from support.wallet_rig import pay
-from support.wire_network import wires
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from aiohttp.typedefs import Handler
 
     from sdk.wallet.wallet import Wallet
 
-ALICE, BOB = PrivateKey.from_int(7), PrivateKey.from_int(8)
+ALICE, FAUCET = PrivateKey.from_int(7), PrivateKey.from_int(9)
 
 
-def settings_for(folder: Path, name: str, environ: dict[str, str]) -> WalletSettings:
-    return WalletSettings.load(environ={**environ, "SDK_WALLET_DATABASE": f"sqlite:///{folder / name}.sqlite"})
+@dataclass
+class Wire:
+    """``submitted`` holds the bytes that ARC was sent, in order."""
+
+    devnet: Devnet
+    urls: DevnetUrls
+    submitted: list[bytes] = field(default_factory=list)
 
 
-def opened(root: PrivateKey, settings: WalletSettings) -> AbstractAsyncContextManager[Wallet]:
-    return open_wallet(root_key=root, settings=settings, background="external")
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    async with AsyncExitStack() as stack:
+        devnet = Devnet()
+        app = await DevnetServer(devnet).open_app(stack)
+        submitted: list[bytes] = []
+
+        @web.middleware
+        async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.path == "/v1/tx":
+                submitted.append(bytes.fromhex((await request.json())["rawTx"]))
+            return await handler(request)
+
+        app.middlewares.append(record)
+        server = await stack.enter_async_context(running(app, drain=1.0))
+        yield Wire(devnet, DevnetUrls.of(server.url), submitted)
 
 
-def payment(sender: str) -> list[dict[str, Any]]:
+def settings_for(folder: Path, wire: Wire) -> WalletSettings:
+    database = f"sqlite:///{folder / 'alice.sqlite'}"
+    return WalletSettings.load(environ={**wire.urls.wallet_settings(), "SDK_WALLET_DATABASE": database})
+
+
+async def fund(wallet: Wallet, devnet: Devnet) -> None:
+    lock = brc29.lock(KeyDeriver(FAUCET), wallet.identity_key, "cHJl", "c3Vm")
+    sender = FAUCET.public_key.to_hex()
     remittance = {"derivationPrefix": "cHJl", "derivationSuffix": "c3Vm", "senderIdentityKey": sender}
-    return [{"outputIndex": 0, "protocol": "wallet payment", "paymentRemittance": remittance}]
-
-
-async def fund(wallet: Wallet, network: FakeNetwork, satoshis: int) -> None:
-    lock = brc29.lock(KeyDeriver(BOB), wallet.identity_key, "cHJl", "c3Vm")
-    source = TransactionInput(OutPoint(f"{satoshis:064x}", 0), Script(b"\x51"))
-    transaction = Transaction(1, [source], [TransactionOutput(satoshis, lock)], 0)
-    network.accept(transaction)
-    network.mine([transaction.txid()])
-    path = (await network.get_merkle_path(transaction.txid())).path
-    assert path is not None
-    beef = Beef()
-    beef.merge_path(path)
-    beef.merge_transaction(transaction)
-    tx = beef.to_atomic(transaction.txid())
-    args = {"tx": tx, "description": "funding", "outputs": payment(BOB.public_key.to_hex())}
+    outputs = [{"outputIndex": 0, "protocol": "wallet payment", "paymentRemittance": remittance}]
+    args = {"tx": devnet.fund(lock, 50_000, mine=True).beef, "description": "funding", "outputs": outputs}
     assert (await wallet.internalize_action(args)).accepted
 
 
-async def monitor_once(settings: WalletSettings) -> dict[str, dict[str, int]]:
-    backend = await open_backend(settings)
-    try:
-        tip = await backend.tip()
-        sent = await backend.send_waiting(min_age=timedelta(0), limit=100)
-        followed = await backend.follow_tip(tip)
-        proven = await backend.check_for_proofs(up_to_height=tip.height, limit=100)
-        return {"sent": dict(sent.detail), "followed": dict(followed.detail), "proven": dict(proven.detail)}
-    finally:
-        await backend.close()
+async def test_extended_format_on_mined_parents_and_beef_on_others(tmp_path: Path, wire: Wire) -> None:
+    settings = settings_for(tmp_path, wire)
+    async with open_wallet(root_key=ALICE, settings=settings, background="external") as alice:
+        await fund(alice, wire.devnet)
+        at_once: dict[str, Any] = {"acceptDelayedBroadcast": False}
+        first = await alice.create_action({"description": "first", "outputs": [pay(1000)], "options": at_once})
+        (sent,) = wire.submitted
+        extended = Transaction.from_extended(sent)
+        assert extended.txid() == first.txid
+        assert [each.source_output.satoshis for each in extended.inputs if each.source_output] == [50_000]
 
-
-async def states(wallet: Wallet) -> set[str]:
-    return {each.status for each in (await wallet.list_actions({"labels": [], "limit": 100})).actions}
-
-
-async def test_two_wallets_pay_each_other_until_it_is_proven_and_proven_again(tmp_path: Path) -> None:
-    network = FakeNetwork()
-    async with wires(network) as (wired, environ):
-        for_alice, for_bob = settings_for(tmp_path, "alice", environ), settings_for(tmp_path, "bob", environ)
-        async with opened(ALICE, for_alice) as alice, opened(BOB, for_bob) as bob:
-            await fund(alice, network, 50_000)
-            lock = brc29.lock(KeyDeriver(ALICE), bob.identity_key, "cHJl", "c3Vm").to_hex()
-            paid = await alice.create_action(
-                {
-                    "description": "for bob",
-                    "outputs": [pay(20_000, lock), pay(0, "006a0568656c6c6f")],
-                    "options": {"acceptDelayedBroadcast": False, "randomizeOutputs": False},
-                }
-            )
-            assert [each.status for each in paid.send_with_results or ()] == ["unproven"]
-            assert wired.received[-1][8:] == "0000000000ef", "its parent is mined: extended format"
-            got = await bob.internalize_action(
-                {"tx": paid.tx, "description": "from alice", "outputs": payment(alice.identity_key)}
-            )
-            assert got.satoshis == 20_000
-            later = await bob.create_action({"description": "spend it", "outputs": [pay(1000)]})
-            await monitor_once(for_bob)
-            assert wired.received[-1].startswith("0100beef"), "its parent is not mined: extended format will not do"
-            assert {paid.txid, later.txid} <= set(network.mempool)
-            network.mine()
-            for settings in (for_alice, for_bob):
-                await monitor_once(settings)
-            assert await states(alice) == {"completed"}
-            assert await states(bob) == {"completed"}
-            before = (await alice.balance(), await bob.balance())
-
-            network.reorg(1)
-            network.mine([])
-            network.mine()
-            for _ in range(2):
-                for settings in (for_alice, for_bob):
-                    await monitor_once(settings)
-            assert await states(alice) == {"completed"}
-            assert await states(bob) == {"completed"}
-            assert (await alice.balance(), await bob.balance()) == before
-            again = await alice.create_action({"description": "once more", "outputs": [pay(500)]})
-            assert set(Beef.from_bytes(again.tx or b"").roots().values()) <= {h.merkle_root for h, _ in network.chain}
-
-
-async def test_a_spent_coin_is_told_apart_from_an_outage(tmp_path: Path) -> None:
-    network = FakeNetwork()
-    async with wires(network) as (_, environ):
-        settings = settings_for(tmp_path, "alice", environ)
-        async with opened(ALICE, settings) as alice:
-            await fund(alice, network, 50_000)
-            (coin,) = (await alice.list_outputs({"basket": "default"})).outputs
-            thief = Transaction(
-                1,
-                [TransactionInput(OutPoint.from_string(coin.outpoint), Script())],
-                [TransactionOutput(1, Script())],
-                0,
-            )
-            network.accept(thief)
-            with pytest.raises(ReviewActions) as caught:
-                await alice.create_action(
-                    {
-                        "description": "too late",
-                        "outputs": [pay(1000)],
-                        "options": {"acceptDelayedBroadcast": False},
-                    }
-                )
-            (review,) = caught.value.review_action_results
-            assert review["status"] == "doubleSpend"
-            assert review["competingTxs"] == [thief.txid()]
-            assert await alice.balance() == 0
-
-
-async def test_services_over_their_wires(tmp_path: Path) -> None:
-    network = FakeNetwork()
-    async with wires(network) as (_, environ):
-        services = build_services(settings_for(tmp_path, "nobody", environ))
-        assert services is not None
-        lock = Script.from_hex(pay(0)["lockingScript"])
-        source = TransactionInput(OutPoint("11" * 32, 0), Script(b"\x51"))
-        transaction = Transaction(1, [source], [TransactionOutput(1000, lock), TransactionOutput(2000, lock)], 0)
-        txid, outpoint = transaction.txid(), OutPoint(transaction.txid(), 0)
-        assert (await services.get_statuses([txid]))[txid].state is TxState.UNKNOWN
-        assert (await services.get_utxo_status(outpoint, lock)).state is UtxoState.UNAVAILABLE
-        assert await services.get_raw_tx(txid) is None
-        network.accept(transaction)
-        assert (await services.get_statuses([txid]))[txid].state is TxState.KNOWN
-        assert (await services.get_utxo_status(outpoint, lock)).state is UtxoState.UNSPENT
-        assert (await services.get_merkle_path(txid)).state is ProofState.NOT_FOUND
-        header = network.mine()
-        proof = await services.get_merkle_path(txid)
-        assert (proof.state, proof.header) == (ProofState.FOUND, header)
-        assert await services.get_raw_tx(txid) == transaction.to_bytes()
-        assert await services.get_height() == network.height
-        assert await services.get_header_for_hash(header.hash()) == (network.height, header)
-        network.accept(Transaction(1, [TransactionInput(outpoint, Script())], [TransactionOutput(1, lock)], 0))
-        assert (await services.get_utxo_status(outpoint, lock)).state is UtxoState.SPENT
-        await services.close()
+        second = await alice.create_action({"description": "second", "outputs": [pay(1000)]})
+        assert len(wire.submitted) == 1, "a delayed send waits for a monitor"
+        backend = await open_backend(settings)
+        try:
+            await backend.send_waiting(min_age=timedelta(0), limit=100)
+        finally:
+            await backend.close()
+        _, sent = wire.submitted
+        beef = Beef.from_bytes(sent)
+        assert [txid for txid in beef.txids() if beef.path_for(txid) is None] == [first.txid, second.txid]
+        assert {first.txid, second.txid} == set(wire.devnet.chain.mempool.entries)
