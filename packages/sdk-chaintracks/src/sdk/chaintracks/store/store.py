@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from sdk.chaintracks.errors import StoreMoved
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 _H = headers.c
 _ROW = select(_H.hash, _H.arrival, _H.height, _H.active, _H.raw, _H.work)
-_TOP = Prepared(select(func.max(_H.height)).where(_H.active.is_(True)))
-_TIP = Prepared(select(_H.hash).where(_H.active.is_(True)).order_by(_H.height.desc()).limit(1))
+_NEWEST = select(_H.hash, _H.height).where(_H.active.is_(True)).order_by(_H.height.desc()).limit(1)
+_TOP = Prepared(_NEWEST.with_only_columns(_H.height))
+_TIP = Prepared(_NEWEST.with_only_columns(_H.hash))
 _LIVE = Prepared(_ROW.where(_H.height >= bindparam("first")).order_by(_H.height, _H.arrival))
 _ACTIVE = Prepared(
     select(_H.height, _H.raw)
