@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from sdk.chaintracks.chain import HeaderChain
 from sdk.chaintracks.follower import Follower
+from sdk.chaintracks.run_follower import RunFollower
+from sdk.chaintracks.sources import RunSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sdk.chaintracks.source_loop import SourceLoop
     from sdk.chaintracks.sources import HeaderSource
     from sdk.core.ports import Clock
     from sdk.service.database import Database
@@ -32,7 +35,7 @@ class Chaintracks:
     def __init__(
         self,
         chain: HeaderChain,
-        sources: Sequence[HeaderSource],
+        sources: Sequence[HeaderSource | RunSource],
         *,
         interval: float = 10.0,
         max_backoff: float = 300.0,
@@ -42,7 +45,8 @@ class Chaintracks:
         self.chain = chain
         self._monotonic, self._stale_after = monotonic, stale_after
         self.followers = [
-            Follower(chain, source, interval=interval, max_backoff=max_backoff, clock=monotonic) for source in sources
+            _follower(source)(chain, source, interval=interval, max_backoff=max_backoff, clock=monotonic)
+            for source in sources
         ]
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -52,7 +56,7 @@ class Chaintracks:
         cls,
         chain: str,
         database: Database,
-        sources: Sequence[HeaderSource],
+        sources: Sequence[HeaderSource | RunSource],
         *,
         clock: Clock = system_clock,
         interval: float = 10.0,
@@ -98,3 +102,7 @@ class Chaintracks:
             name = self.chain.rules.chain
             return f"at height {self.chain.tip.height} the chain has less work than {name} is known to have"
         return None
+
+
+def _follower(source: HeaderSource | RunSource) -> type[SourceLoop]:
+    return RunFollower if isinstance(source, RunSource) else Follower

@@ -1,24 +1,17 @@
 """Follows one source: asks what its tip is, finds where its chain leaves ours, and fetches what we lack.
 
-A source decides nothing. What it sends is checked; what fails the check is refused as a whole; a source that fails is
-asked again later, each time after a longer wait. Nothing it does ends the loop.
+A source decides nothing. What it sends is checked; what fails the check is refused as a whole.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 from sdk.chaintracks.consensus.fields import HEADER, display, header_hash
 from sdk.chaintracks.errors import InvalidHeader, SourceLied, SourceUnavailable, UnknownParent
-from sdk.core.errors import SdkError
-from sdk.service.logging import get_logger
+from sdk.chaintracks.source_loop import SourceLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sdk.chaintracks.chain import HeaderChain
     from sdk.chaintracks.errors import SourceError
     from sdk.chaintracks.sources import HeaderSource, SourceTip
 
@@ -27,60 +20,13 @@ CHUNK = 2000
 MAX_BRANCH = 50_000
 """Headers of a branch that are held until all of it can be compared with ours."""
 
-log = get_logger(__name__)
 
+class Follower(SourceLoop):
+    """One source that is asked for headers by height."""
 
-class Follower:
-    """One source. Times in seconds; ``clock`` is monotonic.
-
-    ``current_at`` is when our chain last had its best block, ``last_error`` why the last look failed, if it did.
-    """
-
-    def __init__(
-        self,
-        chain: HeaderChain,
-        source: HeaderSource,
-        *,
-        interval: float,
-        max_backoff: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self.chain, self.source = chain, source
-        self._interval, self._max_backoff, self._clock = interval, max_backoff, clock
-        self.current_at: float | None = None
-        self.failures = 0
-        self.last_error: str | None = None
-
-    async def follow(self, stop: asyncio.Event) -> None:
-        """Work until ``stop`` is set."""
-        while not stop.is_set():
-            delay = await self.step()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await stop.wait()
-
-    async def step(self) -> float:
-        """Look once; the seconds to wait before the next look."""
-        try:
-            await self.synchronise()
-        except SdkError as error:
-            self._failed(f"{error}")
-        except Exception as error:
-            log.exception("following a source failed unexpectedly", source=self.source.name)
-            self._failed(f"unexpected {type(error).__name__}")
-        else:
-            self.failures, self.last_error = 0, None
-            self.current_at = self._clock()
-            return self._interval
-        return float(min(self._max_backoff, self._interval * 2 ** min(self.failures, 16)))
-
-    def _failed(self, reason: str) -> None:
-        self.failures += 1
-        self.last_error = reason
-        log.warning("source failed", source=self.source.name, failures=self.failures, reason=reason)
+    source: HeaderSource
 
     async def synchronise(self) -> None:
-        """Take over everything the source has. Raises ``SourceError``, ``StorageError`` and the like."""
         tip = await self.source.tip()
         if tip.hash in self.chain.tree:
             return

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class SourceTip(NamedTuple):
@@ -21,6 +24,30 @@ class HeaderSource(Protocol):
 
     async def headers(self, first: int, last: int) -> bytes:
         """The 80-byte headers of its best chain at ``first .. last``, all of them."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class RunSource(Protocol):
+    """A source that is asked what follows the blocks we have, as nodes are. Raises ``SourceUnavailable``."""
+
+    name: str
+
+    async def after(self, locator: Sequence[bytes], height: int) -> bytes:
+        """Up to 2000 headers of 80 bytes after the first hash of ``locator`` that it knows; empty when there are none.
+
+        ``locator`` goes from our tip (at ``height``) back to the first block, in wire order.
+        """
+        ...
+
+    async def refuse(self, reason: str) -> None:
+        """What ``after`` gave last breaks the rules: ask someone else from now on."""
+        ...
+
+    async def news(self) -> None:
+        """Return when there may be something new."""
         ...
 
     async def close(self) -> None: ...

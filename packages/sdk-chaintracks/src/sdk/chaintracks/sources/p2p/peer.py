@@ -150,7 +150,9 @@ class Peer:
                 async with asyncio.timeout(self._times.answer):
                     payload = await self._reader.readexactly(head.length)
             except (asyncio.IncompleteReadError, OSError, TimeoutError) as error:
-                raise SourceUnavailable(self.name, "hung up" if not isinstance(error, TimeoutError) else "stalled") from error
+                raise SourceUnavailable(
+                    self.name, "hung up" if not isinstance(error, TimeoutError) else "stalled"
+                ) from error
             except ParseError as error:
                 raise SourceLied(self.name, str(error)) from error
             if head.fits(payload):
@@ -228,7 +230,9 @@ class Peer:
         """An answer follows what was asked about; any other headers announce a block."""
         for at in range(HEADER, len(raw), HEADER):
             if raw[at + 4 : at + 36] != header_hash(raw[at - HEADER : at]):
-                raise SourceLied(self.name, f"{display(header_hash(raw[at : at + HEADER]))} does not follow what it sent before")
+                raise SourceLied(
+                    self.name, f"{display(header_hash(raw[at : at + HEADER]))} does not follow what it sent before"
+                )
         waiting = self._answer is not None and not self._answer.done()
         if self._answer is not None and waiting and (not raw or previous_hash(raw) in self._asked):
             self._answer.set_result(raw)

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Final
 
 from sdk.chaintracks.errors import SourceError, SourceLied, SourceUnavailable
 from sdk.chaintracks.sources.p2p.peer import Peer, PeerTimes
-from sdk.chaintracks.sources.p2p.seeds import Address, resolve
+from sdk.chaintracks.sources.p2p.seeds import resolve
 from sdk.core.errors import ConfigurationError
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from sdk.chaintracks.sources.p2p.seeds import Address
     from sdk.core.chain import ChainParameters
     from sdk.core.ports import Clock, Entropy
 
-_REST: Final = 600.0
+_REST: Final = 60.0
 """Seconds until an address that failed is tried again; one that lied is left alone for a day, as nodes do."""
 _BAN: Final = 24 * 3600.0
+_ROUNDS: Final = 6
+"""How often others are dialled, ``want`` at a time, before a look is given up."""
 _MAX_ADDRESSES: Final = 2000
 
 log = get_logger(__name__)
@@ -64,6 +67,7 @@ class PeerSource:
         self._resting: dict[Address, float] = {}
         self._last: Address | None = None
         self._news = asyncio.Event()
+        self._filling: asyncio.Task[None] | None = None
 
     @property
     def peers(self) -> list[str]:
@@ -104,6 +108,9 @@ class PeerSource:
         await self._news.wait()
 
     async def close(self) -> None:
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.gather(self._filling, return_exceptions=True)
         peers, self._peers = self._peers, {}
         await asyncio.gather(*(peer.close() for peer in peers.values()))
 
@@ -117,16 +124,22 @@ class PeerSource:
         return raw
 
     async def _connect(self, height: int) -> None:
+        """Wait for a first node; look for the others meanwhile."""
         for address in [each for each, peer in self._peers.items() if not peer.is_alive]:
             await self._drop(address, SourceUnavailable(self.name, "the connection is lost"))
-        lacking = self._want - len(self._peers)
-        if lacking <= 0:
-            return
+        if len(self._peers) < self._want and (self._filling is None or self._filling.done()):
+            self._filling = asyncio.create_task(self._fill(height), name="look for peers")
+        if not self._peers and self._filling is not None:
+            await asyncio.shield(self._filling)
+
+    async def _fill(self, height: int) -> None:
         candidates = await self._candidates()
-        while candidates and lacking > 0 and not (self._peers and not candidates):
+        for _ in range(_ROUNDS):
+            lacking = self._want - len(self._peers)
             batch, candidates = candidates[:lacking], candidates[lacking:]
             await asyncio.gather(*(self._dial(each, height) for each in batch))
-            lacking = self._want - len(self._peers)
+            if self._peers or not candidates:
+                return
 
     async def _candidates(self) -> list[Address]:
         if not self._own and not self._known:
