@@ -181,6 +181,12 @@ CASES = [
     ),
     Case("wallet, unknown setting", BALANCE, "did you mean SDK_WALLET_CHAIN?", environ={"SDK_WALLET_CHAIM": "mock"}),
     Case("wallet, wrong value", BALANCE, "SDK_WALLET_CHAIN: Input should be 'main'", environ={"SDK_WALLET_CHAIN": "x"}),
+    Case(
+        "wallet, no address",
+        BALANCE,
+        "SDK_WALLET_ARC_URL: Value error, write an address such as https://host/path",
+        environ={"SDK_WALLET_ARC_URL": "localhost:9090"},
+    ),
     Case("new wallet, read-only directory", CREATE, "cannot make the folder {home}/new", read_only_directory),
     Case("new wallet, no space", CREATE, "{home}/new/wallet.sqlite", small_disk),
     Case("new wallet, file limit", CREATE, "cannot write {home}/new/root.key", file_limit=0),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from sdk.service.settings import Settings
 
@@ -12,6 +13,20 @@ Background = Literal["auto", "monitor", "external", "none"]
 """Who sends what waits: ``auto`` a monitor in this process if one is installed, ``monitor`` insists on it,
 ``external`` one that runs elsewhere, ``none`` nobody (delayed sends are then refused)."""
 Chain = Literal["main", "test", "stn", "regtest", "teratest", "mock"]
+
+
+def _service_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        is_address = parts.scheme in ("http", "https") and parts.hostname is not None
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise ValueError("write an address such as https://host/path")
+    return text
+
+
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 
 
 class WalletSettings(Settings, component="wallet"):
@@ -28,13 +43,13 @@ class WalletSettings(Settings, component="wallet"):
     satoshis_per_kilobyte: str = "1"
     max_commission: int = Field(default=1_000, ge=0)
 
-    headers_url: str | None = None
-    arc_url: str | None = None
+    headers_url: ServiceUrl | None = None
+    arc_url: ServiceUrl | None = None
     arc_api_key: SecretStr | None = None
     arc_deployment_id: str | None = None
-    arc_callback_url: str | None = None
+    arc_callback_url: ServiceUrl | None = None
     arc_callback_token: SecretStr | None = None
-    whatsonchain_url: str | None = None
+    whatsonchain_url: ServiceUrl | None = None
     whatsonchain_api_key: SecretStr | None = None
     whatsonchain_min_interval: float | None = Field(default=None, ge=0)
     whatsonchain_dependent_wait: float = Field(default=3.0, ge=0)
