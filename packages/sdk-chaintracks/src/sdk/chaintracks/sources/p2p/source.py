@@ -64,7 +64,7 @@ class PeerSource:
         self._clock, self._entropy, self._monotonic, self._seeds = clock, entropy, monotonic, seeds
         self._known: list[Address] = []
         self._peers: dict[Address, Peer] = {}
-        self._resting: dict[Address, float] = {}
+        self._resting: dict[Address, tuple[float, str]] = {}  # until when, and why
         self._last: Address | None = None
         self._news = asyncio.Event()
         self._filling: asyncio.Task[None] | None = None
@@ -82,12 +82,10 @@ class PeerSource:
         self._news.clear()
         await self._connect(height)
         answered = False
-        reasons: list[str] = []
         for address in sorted(self._peers, key=lambda each: each != self._last):
             try:
                 raw = await self._ask(address, locator, height)
             except SourceError as error:
-                reasons.append(str(error))
                 await self._drop(address, error)
                 continue
             answered = True
@@ -95,7 +93,8 @@ class PeerSource:
                 self._last = address
                 return raw
         if not answered:
-            raise SourceUnavailable(self.name, f"no node answers ({'; '.join(reasons)[:300] or 'none is reached'})")
+            reasons = "; ".join(reason for _, reason in list(self._resting.values())[-3:])
+            raise SourceUnavailable(self.name, f"no node answers ({reasons[:400] or 'none is known'})")
         return b""
 
     async def refuse(self, reason: str) -> None:
@@ -146,7 +145,7 @@ class PeerSource:
             found = await self._seeds(self._parameters)
             self._known = sorted(found, key=lambda _: self._entropy(4))[:_MAX_ADDRESSES]
         now = self._monotonic()
-        self._resting = {each: until for each, until in self._resting.items() if until > now}
+        self._resting = {each: rest for each, rest in self._resting.items() if rest[0] > now}
         known = self._own or self._known
         fresh = [each for each in known if each not in self._peers and each not in self._resting]
         if not fresh and not self._peers and not self._own:
@@ -179,4 +178,4 @@ class PeerSource:
     def _set_aside(self, address: Address, error: SourceError) -> None:
         lied = isinstance(error, SourceLied)
         log.info("peer set aside", peer=f"{address[0]}:{address[1]}", reason=str(error), lied=lied)
-        self._resting[address] = self._monotonic() + (_BAN if lied else self._rest)
+        self._resting[address] = self._monotonic() + (_BAN if lied else self._rest), str(error)
