@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sdk.wallet.wallet import Wallet
 
 ALICE, FAUCET = PrivateKey.from_int(7), PrivateKey.from_int(9)
-PER_RECEIPT, AT_ONCE, SAMPLES = 500, 8, 20
+PER_RECEIPT, AT_ONCE, SAMPLES, PAGE_OF_ACTIONS = 500, 8, 20, 100
 PAGE = resource.getpagesize()
 
 
@@ -38,12 +38,15 @@ async def run(url: str, outputs: int, actions: int) -> None:
             await act(wallet, actions // SAMPLES)
             await devnet.post_json("/mine", {})
             samples.append(resident())
-        done = await wallet.list_actions({"labels": ["paid"], "limit": 10_000})
+        states: Counter[str] = Counter()
+        for offset in range(0, actions, PAGE_OF_ACTIONS):
+            args = {"labels": ["paid"], "limit": PAGE_OF_ACTIONS, "offset": offset}
+            states.update(each.status for each in (await wallet.list_actions(args)).actions)
         report = {
             "outputs": listed.total_outputs,
             "samples": samples,
             "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "states": Counter(each.status for each in done.actions),
+            "states": states,
         }
     print(json.dumps(report))
 
