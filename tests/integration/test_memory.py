@@ -1,6 +1,6 @@
 """A wallet process with 10,000 outputs stays under 150 MB and flat (issue 2: after 10,000 actions).
 
-``SDK_MEMORY_ACTIONS`` sets how many actions; a full run is ``SDK_MEMORY_ACTIONS=10000``.
+``SDK_MEMORY_ACTIONS`` sets how many actions; a full run is ``SDK_MEMORY_ACTIONS=10000`` (a multiple of 20).
 """
 
 from __future__ import annotations
