@@ -223,6 +223,19 @@ async def test_six_processes_upgrade_at_once(
     assert out.decode().splitlines() == ["[('one', '0001'), ('other', '0001')]"] * 6
 
 
+async def test_many_databases_of_one_process_upgrade_at_once(
+    tmp_path: Path, make_set: Callable[..., MigrationSet]
+) -> None:
+    migrations = make_set("one")
+    opened = [await Database.open(f"sqlite:///{tmp_path / str(number)}.sqlite") for number in range(8)]
+    try:
+        outcomes = await asyncio.gather(*(upgrade(each, [migrations]) for each in opened))
+        assert all(each.up_to_date for outcome in outcomes for each in outcome)
+    finally:
+        for each in opened:
+            await each.close()
+
+
 async def test_tables_are_rebuilt_without_losing_what_refers_to_them(
     sqlite_url: str, make_set: Callable[..., MigrationSet]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 BASE: Final = "base"
 HEAD: Final = "head"
+_ALEMBIC = threading.Lock()
+"""``alembic.op`` and ``alembic.context`` belong to the process: one migration at a time, whatever the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +121,7 @@ class MigrationSet:
 
     def _run(self, connection: Connection, script: ScriptDirectory, steps: Callable[..., Any]) -> None:
         environment = EnvironmentContext(self.config(connection), script, fn=steps)
-        with environment:
+        with _ALEMBIC, environment:
             environment.configure(connection=connection, **self.options())
             with environment.begin_transaction():
                 environment.run_migrations()
