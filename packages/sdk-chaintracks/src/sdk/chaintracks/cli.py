@@ -13,11 +13,9 @@ from sdk.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sdk.chaintracks.settings import ChaintracksSettings
-    from sdk.chaintracks.sources import HeaderSource
+    from sdk.chaintracks.sources import HeaderSource, RunSource
 
 NETWORKS = ("main", "test", "stn", "regtest", "teratest", "mock")
-_PUBLIC = ("main", "test", "stn")
-_PUBLIC_PAUSE = 0.35  # WhatsOnChain allows three requests a second without a key
 
 _LOCK_WAIT = 5.0
 _FIRST_LOOK = 5.0
@@ -30,7 +28,11 @@ def command() -> None:
 
 @command.command(name="serve", help="Follow the network and serve its headers until stopped (SIGTERM or Ctrl-C).")
 @click.option("--network", type=click.Choice(NETWORKS), help="[default: main]")
-@click.option("--source", multiple=True, help="Base URL of WhatsOnChain's wire, with the network; may be repeated.")
+@click.option(
+    "--source",
+    multiple=True,
+    help="Base URL of WhatsOnChain's wire with the network, whatsonchain, p2p or p2p:HOST:PORT; may be repeated.",
+)
 @click.option("--database", help="sqlite:///path, postgresql+psycopg://… or mysql+pymysql://…")
 @click.option("--host", help="[default: 127.0.0.1]")
 @click.option("--port", type=int, help="0 takes a free one.  [default: 3011]")
@@ -66,18 +68,16 @@ def verify(file: Path, from_height: int, network: str) -> None:
         click.echo(f"not checked, because what comes before is not in the file: {each}")
 
 
-def _sources(settings: ChaintracksSettings) -> list[HeaderSource]:
-    from sdk.chaintracks.sources.whatsonchain import WhatsOnChainSource
+def _sources(settings: ChaintracksSettings) -> list[HeaderSource | RunSource]:
+    from sdk.chaintracks.sources.opening import SourceContext, open_sources
+    from sdk.core.chain import ChainParameters
 
     key = settings.api_key.get_secret_value() if settings.api_key is not None else None
-    if settings.source:
-        return [WhatsOnChainSource(url, api_key=key, pause=settings.pause or 0.0) for url in settings.source]
-    if settings.network not in _PUBLIC:
-        raise ConfigurationError(f"no public source serves {settings.network}: name one with --source")
-    pause = _PUBLIC_PAUSE if settings.pause is None else settings.pause
-    return [
-        WhatsOnChainSource(WhatsOnChainSource.base_url(settings.network), name="WhatsOnChain", api_key=key, pause=pause)
-    ]
+    try:
+        parameters = ChainParameters.named(settings.network)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    return open_sources(settings.source, SourceContext(parameters, key, settings.pause))
 
 
 async def _serve(settings: ChaintracksSettings) -> None:

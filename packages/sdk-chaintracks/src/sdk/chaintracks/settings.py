@@ -8,8 +8,8 @@ from sdk.service.settings import Settings
 
 
 class ChaintracksSettings(Settings, component="chaintracks"):
-    """Durations are in seconds. ``source`` lists bases of WhatsOnChain's wire, with the network; empty means
-    WhatsOnChain itself, which serves ``main``, ``test`` and ``stn``."""
+    """Durations are in seconds. ``source`` lists kinds of source (``whatsonchain``, ``p2p``), with a place after a
+    colon where wanted, and bases of WhatsOnChain's wire; empty means both kinds, for ``main``, ``test`` and ``stn``."""
 
     network: str = "main"
     source: tuple[str, ...] = ()

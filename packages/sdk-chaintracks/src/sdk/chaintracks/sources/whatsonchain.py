@@ -15,10 +15,13 @@ from sdk.service.http_client import HttpClient, HttpPolicy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sdk.chaintracks.sources.opening import SourceContext
+
 BASE_URL = "https://api.whatsonchain.com/v1/bsv"
 _AT_ONCE = 8
 _MAX_ANSWER = 256 * 1024
 _WORTH_A_FILE = 200
+_PUBLIC_PAUSE = 0.35  # WhatsOnChain allows three requests a second without a key
 _NEWEST = 10
 """Headers that ``/block/headers`` answers with."""
 
@@ -42,6 +45,15 @@ class WhatsOnChainSource:
         self._files = HeaderFiles(self._http, url)
         self._pause = pause
         self._slots = asyncio.Semaphore(1 if pause else _AT_ONCE)
+
+    @classmethod
+    def open(cls, location: str, context: SourceContext) -> WhatsOnChainSource:
+        """At the base URL ``location``, or at WhatsOnChain itself."""
+        if location:
+            return cls(location, api_key=context.api_key, pause=context.pause or 0.0)
+        pause = _PUBLIC_PAUSE if context.pause is None else context.pause
+        base = cls.base_url(context.parameters.name)
+        return cls(base, name="WhatsOnChain", api_key=context.api_key, pause=pause)
 
     @staticmethod
     def base_url(chain: str) -> str:

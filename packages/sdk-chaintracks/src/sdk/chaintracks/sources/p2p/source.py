@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from sdk.chaintracks.errors import SourceError, SourceLied, SourceUnavailable
 from sdk.chaintracks.sources.p2p.peer import Peer, PeerTimes
-from sdk.chaintracks.sources.p2p.seeds import resolve
+from sdk.chaintracks.sources.p2p.seeds import parse_address, resolve
 from sdk.core.errors import ConfigurationError
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from sdk.chaintracks.sources.opening import SourceContext
     from sdk.chaintracks.sources.p2p.seeds import Address
     from sdk.core.chain import ChainParameters
     from sdk.core.ports import Clock, Entropy
@@ -68,6 +69,12 @@ class PeerSource:
         self._last: Address | None = None
         self._news = asyncio.Event()
         self._filling: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(cls, location: str, context: SourceContext) -> PeerSource:
+        """Nodes at ``location`` (``host:port``, several with commas between), or those the network's seeds name."""
+        parameters = context.parameters
+        return cls(parameters, [parse_address(each, parameters.p2p_port) for each in location.split(",") if each])
 
     @property
     def peers(self) -> list[str]:
