@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from sdk.core.errors import ConfigurationError
 from sdk.devnet.devnet import Devnet
-from sdk.devnet.errors import JournalDamaged
+from sdk.devnet.errors import JournalDamaged, JournalNotWritten
 from sdk.devnet.journal import MAGIC, Journal
 from support.devnet_rig import ANYONE, coin, spend
 
@@ -75,3 +76,21 @@ def test_a_second_process_and_a_place_that_cannot_be_used_are_refused(tmp_path: 
     (tmp_path / "file").write_text("here")
     with pytest.raises(ConfigurationError, match="cannot keep a chain"):
         Journal(tmp_path / "file")
+
+
+def test_a_disk_without_room_stops_the_chain_and_leaves_a_journal_that_can_be_read(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as devnet:
+        devnet.mine(1)
+        kept, height = (tmp_path / "chain.journal").stat().st_size, devnet.height
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kept + 40, hard))
+        try:
+            with pytest.raises(JournalNotWritten, match=r"chain\.journal cannot be written .*make room"):
+                devnet.mine(1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with pytest.raises(JournalNotWritten):
+            devnet.mine(1)
+    with closing(opened(tmp_path)) as devnet:
+        assert devnet.height == height
+        devnet.mine(1)

@@ -7,6 +7,7 @@ SdkError
    ├─ OutOfRange (ValueError)  ERR_OUT_OF_RANGE           a height, depth or amount the chain cannot serve
    ├─ NothingToSpend           ERR_NOTHING_TO_SPEND       the faucet cannot pay that much
    ├─ JournalDamaged           ERR_JOURNAL_DAMAGED        the data directory does not hold what it should
+   ├─ JournalNotWritten        ERR_DEVNET_JOURNAL         a full disk, or one that fails: the chain cannot be kept
    └─ CheckFailed              ERR_CHECK_FAILED           a step of the quickstart did not do what it must
 """
 
@@ -19,6 +20,7 @@ from sdk.core.errors import SdkError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 class RefusalKind(Enum):
@@ -96,6 +98,21 @@ class NothingToSpend(DevnetError):
 
 class JournalDamaged(DevnetError):
     code = "ERR_JOURNAL_DAMAGED"
+
+
+class JournalNotWritten(DevnetError):
+    """The chain goes no further, because it could not be kept."""
+
+    code = "ERR_DEVNET_JOURNAL"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} cannot be written ({self.reason}): make room or choose another directory, and start again"
+        )
 
 
 class CheckFailed(DevnetError):

@@ -7,6 +7,7 @@ A torn record at the end, left by a crash, is cut off; damage before it is an er
 from __future__ import annotations
 
 import fcntl
+import os
 from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
@@ -14,7 +15,7 @@ from sdk.core.errors import ConfigurationError
 from sdk.core.header import BlockHeader
 from sdk.core.transaction import Transaction
 from sdk.devnet.chain.block import Block
-from sdk.devnet.errors import JournalDamaged
+from sdk.devnet.errors import JournalDamaged, JournalNotWritten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "chain.journal"
+        self._failure: str | None = None
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = self.path.open("a+b")
@@ -47,8 +49,7 @@ class Journal:
         self._file.seek(0)
         magic = self._file.read(len(MAGIC))
         if magic == b"":
-            self._file.write(MAGIC)
-            self._file.flush()
+            self._write(MAGIC)
             return
         if magic != MAGIC:
             raise JournalDamaged(f"{self.path} is not a devnet journal: move it away to start a new chain")
@@ -74,8 +75,21 @@ class Journal:
         """Handed to the operating system before it returns, so a killed process loses nothing."""
         kind, payload = (b"B", _encode_block(record)) if isinstance(record, Block) else (b"T", record.to_bytes())
         head = kind + len(payload).to_bytes(4, "little") + crc32(payload).to_bytes(4, "little")
-        self._file.write(head + payload)
-        self._file.flush()
+        self._write(head + payload)
+
+    def _write(self, data: bytes) -> None:
+        """All of it or nothing; after a failure nothing more is taken, for what follows would lack its parent."""
+        if self._failure is not None:
+            raise JournalNotWritten(self.path, self._failure)
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            if os.write(self._file.fileno(), data) == len(data):
+                return
+            os.ftruncate(self._file.fileno(), end)
+            self._failure = "no space is left for it"
+        except OSError as error:
+            self._failure = str(error.strerror)
+        raise JournalNotWritten(self.path, self._failure)
 
     def close(self) -> None:
         self._file.close()

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from sdk.core.errors import SdkError
+from sdk.devnet.errors import CheckFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.1
-
-
-class CheckFailed(SdkError):
-    """Something is not as it must be. The message says what was expected, and what was found."""
-
-    code = "ERR_CHECK_FAILED"
 
 
 @dataclass

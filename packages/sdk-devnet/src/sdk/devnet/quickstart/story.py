@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sdk.core.beef import Beef
-from sdk.devnet.quickstart.checks import CheckFailed, expect, until
+from sdk.devnet.errors import CheckFailed
+from sdk.devnet.quickstart.checks import expect, until
 from sdk.devnet.quickstart.network import Mined, Network
 from sdk.service.http_client import HttpClient
 from sdk.wallet import open_wallet
