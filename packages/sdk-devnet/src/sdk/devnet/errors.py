@@ -110,9 +110,7 @@ class JournalNotWritten(DevnetError):
         super().__init__(path, reason)
 
     def __str__(self) -> str:
-        return (
-            f"{self.path} cannot be written ({self.reason}): make room or choose another directory, and start again"
-        )
+        return f"{self.path} cannot be written ({self.reason}): make room or choose another directory, and start again"
 
 
 class CheckFailed(DevnetError):
