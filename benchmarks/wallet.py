@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from sdk.wallet.keys import KeyDeriver, PrivateKey
 from sdk.wallet.script.templates import brc29
 from sdk.wallet.setup import open_wallet
 from support.fake_network import FakeNetwork
+from support.memory import peak
 from support.peers import Peer
 
 if TYPE_CHECKING:
@@ -227,13 +227,9 @@ async def _measure_memory(actions: int) -> None:
         await _fund(wallet, network, 10_000)
         network.known.clear()
         await _concurrent(lambda: wallet.create_action(PAYMENT), actions // 2, 8)
-        half = _megabytes()
+        half = peak()
         await _concurrent(lambda: wallet.create_action(PAYMENT), actions // 2, 8)
-        print(half, _megabytes())
-
-
-def _megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(half, peak())
 
 
 if __name__ == "__main__":

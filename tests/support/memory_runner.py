@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdk.service.http_client import HttpClient
 from sdk.wallet import open_wallet
 from sdk.wallet.keys import KeyDeriver, PrivateKey
 from sdk.wallet.script.templates import brc29
+from support.memory import peak, resident
 from support.wallet_rig import pay
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 ALICE, FAUCET = PrivateKey.from_int(7), PrivateKey.from_int(9)
 PER_RECEIPT, AT_ONCE, SAMPLES, PAGE_OF_ACTIONS = 500, 8, 20, 100
-PAGE = resource.getpagesize()
 
 
 async def run(url: str, outputs: int, actions: int) -> None:
@@ -45,7 +43,7 @@ async def run(url: str, outputs: int, actions: int) -> None:
         report = {
             "outputs": listed.total_outputs,
             "samples": samples,
-            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak": peak(),
             "states": states,
         }
     print(json.dumps(report))
@@ -73,10 +71,6 @@ async def act(wallet: Wallet, count: int) -> None:
     args = {"description": "a test action", "labels": ["paid"], "outputs": [pay(100)]}
     for start in range(0, count, AT_ONCE):
         await asyncio.gather(*(wallet.create_action(args) for _ in range(min(AT_ONCE, count - start))))
-
-
-def resident() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / 2**20
 
 
 if __name__ == "__main__":
