@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from sdk.core.beef import Beef
 from sdk.devnet.cli import command
+from sdk.wallet.keys.address import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,10 +51,12 @@ def test_serve_mine_reorg_faucet_status_and_stop() -> None:
         assert Beef.from_atomic(bytes.fromhex(tx)).atomic_txid == outpoint.split(".")[0]
         status = json.loads(sdk("status", "--url", url)[1])
         assert (status["height"], status["mempool"]["transactions"]) == (115, 1)
-        code, said = sdk("faucet", "zz", "1", "--url", url)
-        assert code != 0
-        assert "hex" in said
-        assert "Traceback" not in said
+        assert sdk("faucet", str(Address("test", bytes(20))), "7000", "--url", url)[0] == 0
+        for wrong, words in (("zz", "address"), ("abc", "hex")):
+            code, said = sdk("faucet", wrong, "1", "--url", url)
+            assert code != 0
+            assert words in said
+            assert "Traceback" not in said
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     code, said = sdk("status", "--url", url)

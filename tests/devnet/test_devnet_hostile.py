@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,9 @@ from sdk.devnet.arc.problems import ArcProblem
 from sdk.devnet.arc.service import ArcService
 from sdk.devnet.arc.settings import ArcSettings
 from sdk.devnet.devnet import Devnet, utc_now
-from sdk.devnet.errors import TransactionRefused
+from sdk.devnet.errors import DevnetError, TransactionRefused
+from sdk.devnet.server import DevnetServer
+from sdk.service.http_client import HttpClient
 from support.devnet_rig import ANYONE, coin, extended, spend, with_ancestry
 
 
@@ -123,3 +126,27 @@ def test_counts_are_bounded_before_anything_is_allocated(count: int) -> None:
         assert caught.value.status in (400, 463)
         with pytest.raises(ArcProblem):
             read_payloads("application/octet-stream", body, batch=True)
+
+
+async def test_clients_that_never_finish_hinder_nobody() -> None:
+    openings = (
+        b"POST /v1/tx HTTP/1.1\r\nHost: devnet\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n00",
+        b"GET /v1/policy HTTP/1.1\r\nHost: dev",
+        b"",
+    )
+    async with DevnetServer() as server, AsyncExitStack() as hung:
+        port = int(server.urls.base.rpartition(":")[2])
+        for opening in openings * 20:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            hung.callback(writer.close)
+            writer.write(opening)
+            await writer.drain()
+        http = HttpClient(server.urls.base, service="devnet")
+        hung.push_async_callback(http.close)
+        async with asyncio.timeout(5):
+            assert (await http.get_json("/v1/policy"))["policy"]["miningFee"] == {"satoshis": 1, "bytes": 1000}
+            await http.post_json("/mine", {"blocks": 1})
+        async with asyncio.timeout(15):
+            await server.stop()
+    with pytest.raises(DevnetError, match="does not run"):
+        _ = server.urls

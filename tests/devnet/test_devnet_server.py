@@ -13,6 +13,8 @@ from sdk.devnet.devnet import Devnet
 from sdk.devnet.errors import DevnetError
 from sdk.devnet.server import DevnetServer
 from sdk.service.http_client import HttpClient
+from sdk.wallet.keys.address import Address
+from sdk.wallet.script.templates import p2pkh
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,6 +53,14 @@ async def test_the_faucet_pays_with_a_beef_that_ends_in_a_mined_ancestor(
         assert server.devnet.header_at(height).merkle_root == root
 
 
+async def test_the_faucet_pays_to_an_address(http: HttpClient) -> None:
+    address = Address("test", bytes(range(20)))
+    paid = await http.post_json("/faucet", {"address": str(address), "satoshis": 7})
+    transaction = Beef.from_atomic(bytes.fromhex(paid["tx"])).transaction(paid["txid"])
+    assert transaction is not None
+    assert p2pkh.decode(transaction.outputs[paid["outputIndex"]].locking_script) == bytes(range(20))
+
+
 async def test_mine_reorg_and_status(http: HttpClient) -> None:
     before = await http.get_json("/status")
     assert (before["chain"], before["mempool"]["transactions"]) == ("mock", 0)
@@ -76,12 +86,20 @@ async def test_mine_reorg_and_status(http: HttpClient) -> None:
         ("/faucet", {"lockingScript": LOCK, "satoshis": "many"}, "satoshis"),
         ("/faucet", {"lockingScript": LOCK, "satoshis": 2_000_000_000_000_000}, "ask for less"),
         ("/faucet", {"lockingScript": "zz", "satoshis": 1}, "hex"),
-        ("/faucet", {"satoshis": 1}, "locking"),
+        ("/faucet", {"satoshis": 1}, "lockingScript (hex) or an address"),
+        ("/faucet", {"satoshis": 1, "address": str(Address("main", bytes(20)))}, "test network"),
+        ("/faucet", {"satoshis": 1, "address": "mq"}, "address"),
+        ("/faucet", {"satoshis": 1, "address": "m" * 101}, "address"),
+        ("/faucet", {"satoshis": 1, "address": "mq", "lockingScript": LOCK}, "address"),
         ("/faucet", [], "object"),
         ("/mine", {"blocks": 10_001}, "blocks"),
         ("/reorg", {"depth": 0}, "depth"),
         ("/reorg", {"depth": 9_999}, "depth"),
         ("/faults", {"kind": "flood"}, "kind"),
+        ("/faults", {"kind": "lie"}, "only then"),
+        ("/faults", {"kind": "drop", "lie": "spent"}, "only then"),
+        ("/faults", {"kind": "lie", "lie": "white"}, "lie"),
+        ("/faults", {"kind": "lie", "lie": "spent", "endpoint": "arc.*"}, "whatsonchain.unspent"),
     ],
 )
 async def test_a_request_that_cannot_be_met_says_why_and_changes_nothing(

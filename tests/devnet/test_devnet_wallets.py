@@ -12,6 +12,7 @@ from sdk.core.errors import ReviewActions
 from sdk.core.script import Script
 from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
 from sdk.devnet.faults import Fault, FaultKind
+from sdk.devnet.lies import Lie
 from sdk.devnet.server import DevnetServer
 from sdk.service.database import Database
 from sdk.wallet import open_wallet
@@ -212,3 +213,28 @@ async def test_a_broadcast_nobody_answered_is_sent_again_and_loses_nothing(
         assert await states(alice) == {"completed"}
         (mined,) = [each for each in devnet.tip.block.transactions if each.txid() == txid]
         assert await alice.balance() == sum(each.satoshis for each in mined.outputs) - 20_000
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [Lie.FORGOTTEN, Lie.OTHER_TXID, Lie.REJECTED, Lie.DOUBLE_SPEND, Lie.INVENTED_RIVAL],
+    ids=lambda lie: lie.value,
+)
+async def test_a_payment_survives_what_services_say_of_it(tmp_path: Path, server: DevnetServer, lie: Lie) -> None:
+    devnet = server.devnet
+    settings = settings_for(tmp_path, "alice", server)
+    async with opened(ALICE, settings) as alice:
+        await fund(alice, devnet, 50_000, mined=True)
+        devnet.faults.add(Fault(kind=FaultKind.LIE, lie=lie))
+        options = {"acceptDelayedBroadcast": False, "randomizeOutputs": False}
+        made = await alice.create_action({"description": "past a liar", "outputs": [pay(20_000)], "options": options})
+        assert made.txid is not None
+        devnet.faults.clear()
+        for hours in (1, 24, 48, 72):
+            await monitor_once(settings, later=timedelta(hours=hours))
+            assert "failed" not in await states(alice), "a word is no evidence"
+            devnet.mine()
+        await monitor_once(settings, later=timedelta(hours=96))
+        assert devnet.merkle_path(made.txid) is not None, "what nobody had was sent again"
+        assert await states(alice) == {"completed"}
+        assert await alice.balance() == 29_999

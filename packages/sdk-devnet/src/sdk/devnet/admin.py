@@ -8,11 +8,13 @@ from aiohttp import web
 from pydantic import Field, ValidationError
 
 from sdk.core.encodings import MAX_SATOSHIS
-from sdk.core.errors import BadRequest, InvalidParameter
+from sdk.core.errors import BadRequest, InvalidParameter, MissingParameter
 from sdk.core.script import Script
 from sdk.core.wire import WireModel
 from sdk.devnet.devnet import MAX_BLOCKS_AT_ONCE
 from sdk.devnet.faults import Fault
+from sdk.wallet.keys.address import Address
+from sdk.wallet.script.templates import p2pkh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,17 +23,32 @@ if TYPE_CHECKING:
     from sdk.devnet.devnet import Devnet
 
 MAX_SCRIPT_HEX = 1_000_000
+MAX_ADDRESS = 100
 MAX_OUTPUTS = 1_000
 Count = Annotated[int, Field(ge=0, le=MAX_BLOCKS_AT_ONCE, strict=True)]
 
 
 class FaucetRequest(WireModel):
-    """``count`` outputs of ``satoshis`` each; mined at once with ``mine``."""
+    """``count`` outputs of ``satoshis`` each to a locking script or an address; mined at once with ``mine``."""
 
-    locking_script: str = Field(max_length=MAX_SCRIPT_HEX)
+    locking_script: str | None = Field(default=None, max_length=MAX_SCRIPT_HEX)
+    address: str | None = Field(default=None, max_length=MAX_ADDRESS)
     satoshis: int = Field(ge=1, le=MAX_SATOSHIS, strict=True)
     count: int = Field(default=1, ge=1, le=MAX_OUTPUTS, strict=True)
     mine: bool = False
+
+    def script(self) -> Script:
+        """Raises ``MissingParameter``, ``InvalidParameter`` or ``ParseError``."""
+        if self.locking_script is not None and self.address is not None:
+            raise InvalidParameter("address", "left out where there is a lockingScript")
+        if self.address is not None:
+            address = Address.parse(self.address)
+            if address.network != "test":
+                raise InvalidParameter("address", "one of a test network: it begins with m or n")
+            return p2pkh.lock(address.public_key_hash)
+        if self.locking_script is None:
+            raise MissingParameter("lockingScript", "Give a lockingScript (hex) or an address.")
+        return Script.from_hex(self.locking_script)
 
 
 class MineRequest(WireModel):
@@ -65,8 +82,7 @@ class AdminRoutes:
 
     async def faucet(self, request: web.Request) -> web.Response:
         body = await _read(request, FaucetRequest)
-        script = Script.from_hex(body.locking_script)
-        funding = self._devnet.fund(script, body.satoshis, count=body.count, mine=body.mine)
+        funding = self._devnet.fund(body.script(), body.satoshis, count=body.count, mine=body.mine)
         return web.json_response(
             {
                 "txid": funding.txid,

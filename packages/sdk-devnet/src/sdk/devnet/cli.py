@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import string
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,13 +71,17 @@ def reorg(url: str, remine: bool, depth: int) -> None:
     click.echo(f"height {found['height']}  tip {found['tip']}")
 
 
-@command.command(name="faucet", help="Pay SATOSHIS to LOCKING_SCRIPT (hex); prints outpoint and AtomicBEEF.")
+@command.command(
+    name="faucet",
+    help="Pay SATOSHIS to RECEIVER, a locking script in hex or an address; prints outpoint and AtomicBEEF.",
+)
 @_URL
 @click.option("--mine", "mined", is_flag=True, help="Mine the payment at once.")
-@click.argument("locking_script")
+@click.argument("receiver")
 @click.argument("satoshis", type=int)
-def faucet(url: str, mined: bool, locking_script: str, satoshis: int) -> None:
-    paid = _ask(url, "/faucet", {"lockingScript": locking_script, "satoshis": satoshis, "mine": mined})
+def faucet(url: str, mined: bool, receiver: str, satoshis: int) -> None:
+    kind = "lockingScript" if set(receiver) <= set(string.hexdigits) else "address"
+    paid = _ask(url, "/faucet", {kind: receiver, "satoshis": satoshis, "mine": mined})
     click.echo(f"{paid['txid']}.{paid['outputIndex']}")
     click.echo(paid["tx"])
 

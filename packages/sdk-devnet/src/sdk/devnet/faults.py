@@ -9,12 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, field_validator
 
 from sdk.core.wire import WireModel
+from sdk.devnet.lies import ENDPOINTS, Lie
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pydantic import ValidationInfo
 
 
 class FaultKind(Enum):
@@ -24,6 +29,7 @@ class FaultKind(Enum):
     ERROR = "error"  # answer ``status`` and ``body``, do nothing
     ERROR_ANSWER = "error-answer"  # do what was asked, then answer ``status`` and ``body``
     TRUNCATE = "truncate"  # do what was asked, then break off in the middle of the answer
+    LIE = "lie"  # answer what is not so; which lies there are: ``sdk.devnet.lies``
 
 
 class Fault(WireModel):
@@ -35,6 +41,22 @@ class Fault(WireModel):
     status: int = 503
     body: str = "Service Unavailable"
     content_type: str = "text/plain"
+    lie: Annotated[Lie | None, Field(validate_default=True)] = None
+
+    @field_validator("lie")
+    @classmethod
+    def _fits(cls, lie: Lie | None, info: ValidationInfo) -> Lie | None:
+        if (info.data.get("kind") is FaultKind.LIE) is not (lie is not None):
+            raise ValueError('given with kind "lie", and only then')
+        endpoint = info.data.get("endpoint", "*")
+        if lie is not None and not any(fnmatchcase(each, endpoint) for each in ENDPOINTS[lie]):
+            raise ValueError(f"told at {' or '.join(sorted(ENDPOINTS[lie]))}, not at {endpoint}")
+        return lie
+
+    def concerns(self, endpoint: str) -> bool:
+        """Whether it can hit a request to ``endpoint``."""
+        fits = self.lie is None or endpoint in ENDPOINTS[self.lie]
+        return fits and fnmatchcase(endpoint, self.endpoint)
 
 
 @dataclass(slots=True)
@@ -62,7 +84,7 @@ class Faults:
         """The faults that hit this request; each is counted."""
         hits: list[Fault] = []
         for each in tuple(self._armed):
-            if not fnmatchcase(endpoint, each.fault.endpoint):
+            if not each.fault.concerns(endpoint):
                 continue
             if each.to_skip > 0:
                 each.to_skip -= 1

@@ -117,7 +117,7 @@ class DevnetServer:
             *AdminRoutes(self.devnet).table(),
         ]
         limits = Limits(body=self._arc_settings.max_body, rate=0, in_flight=1024, in_flight_per_client=1024)
-        middlewares = [_explain, fault_middleware(self.devnet.faults)]
+        middlewares = [_explain, fault_middleware(self.devnet.faults, self.devnet.chain)]
         return create_app("devnet", routes, limits=limits, middlewares=middlewares)
 
     async def _mine_on(self, seconds: float) -> None:

@@ -27,6 +27,14 @@ class Payload:
     transaction: Transaction | None = None
     beef: Beef | None = None
 
+    @property
+    def subject(self) -> str | None:
+        """The txid it is about: a BEEF's last one. ``None`` for an empty BEEF."""
+        if self.transaction is not None:
+            return self.transaction.txid()
+        txids = [] if self.beef is None else self.beef.txids()
+        return txids[-1] if txids else None
+
 
 def read_payloads(content_type: str, body: bytes, *, batch: bool) -> list[Payload]:
     """Raises ``ArcProblem`` 400 for what cannot be decoded, 463 for a BEEF that cannot."""
