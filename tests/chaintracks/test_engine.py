@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from sdk.chaintracks.tree import TipChange
+    from sdk.chaintracks.events import TipEvent
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -64,7 +64,7 @@ async def test_follows_a_source_from_genesis_and_then_block_by_block(tmp_path: P
 async def test_r80_reorganises_at_any_depth_and_tells_what_was_removed_and_added(tmp_path: Path) -> None:
     network = HeaderNetwork()
     network.mine(40)
-    changes: list[TipChange] = []
+    changes: list[TipEvent] = []
     async with network.served() as url, service(tmp_path, url) as tracks:
         await tracks.sync()
         tracks.chain.listeners.append(changes.append)
@@ -183,7 +183,12 @@ async def test_a_source_that_lies_never_moves_the_tip_nor_ends_the_loop(tmp_path
         tip = tracks.chain.tip
         async with service(tmp_path, other, interval=10, max_backoff=300) as fooled:
             (follower,) = fooled.followers
-            assert [await follower.step() for _ in range(7)] == [20, 40, 80, 160, 300, 300, 300]
+            lied = fault in ("bits", "foreign")
+            waits = [3600] * 7 if lied else [20, 40, 80, 160, 300, 300, 300]
+            assert [await follower.step() for _ in range(7)] == waits
+            (status,) = fooled.sources_status()
+            assert status.state == ("quarantined" if lied else "backing_off")
+            assert (status.last_error, status.last_seen) == (follower.last_error, None)
             assert fooled.chain.tip.hash == tip.hash
             assert follower.failures == 7
             assert other in str(follower.last_error)
@@ -283,7 +288,7 @@ async def test_two_writers_of_one_database_never_make_two_chains(tmp_path: Path)
 async def test_a_listener_that_fails_stops_nothing(tmp_path: Path) -> None:
     heard: list[int] = []
     async with service(tmp_path) as tracks:
-        tracks.chain.listeners.extend([lambda _: 1 / 0, lambda change: heard.append(change.new.height)])  # type: ignore[list-item]
+        tracks.chain.listeners.extend([lambda _: 1 / 0, lambda change: heard.append(change.tip.height)])  # type: ignore[list-item]
         await tracks.chain.extend(raw(grown([GENESIS], 2)[1:]))
     assert heard == [2]
 
@@ -308,7 +313,7 @@ async def test_a_store_of_another_network_or_with_damage_is_refused(tmp_path: Pa
 async def test_the_loop_follows_by_itself_and_stops(tmp_path: Path) -> None:
     network, heights = HeaderNetwork(), asyncio.Queue[int]()
     async with network.served() as url, service(tmp_path, url, interval=0.01) as tracks:
-        tracks.chain.listeners.append(lambda change: heights.put_nowait(change.new.height))
+        tracks.chain.listeners.append(lambda change: heights.put_nowait(change.tip.height))
         await tracks.start()
         for height in (1, 2, 3):
             network.mine(1)

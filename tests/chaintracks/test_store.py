@@ -51,7 +51,7 @@ async def test_a_header_that_is_there_already_stays_as_it_is(tmp_path: Path) -> 
         store = HeaderStore(database)
         assert await store.top() is None
         header = StoredHeader(b"\1" * 32, 0, 5, True, b"\2" * 80, 1 << 200)
-        await store.apply([header])
+        await store.begin(header)
         await store.apply([header._replace(height=9, active=False)])
         assert await store.find(b"\1" * 32) == header
         assert await store.top() == 5

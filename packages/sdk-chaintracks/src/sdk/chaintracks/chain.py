@@ -17,7 +17,8 @@ from sdk.chaintracks.consensus.fields import (
 )
 from sdk.chaintracks.consensus.header import LINKAGE
 from sdk.chaintracks.errors import InvalidHeader, StoreCorrupted, UnknownParent
-from sdk.chaintracks.store import HeaderStore, StoredHeader
+from sdk.chaintracks.events import EventHeader
+from sdk.chaintracks.store import HeaderStore, Move, StoredHeader
 from sdk.chaintracks.tree import HeaderTree, Node
 from sdk.core.chain import ChainParameters
 from sdk.core.errors import ConfigurationError
@@ -26,6 +27,7 @@ from sdk.service.logging import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sdk.chaintracks.events import TipEvent
     from sdk.chaintracks.tree import TipChange
     from sdk.core.ports import Clock
     from sdk.service.database import Database
@@ -42,7 +44,8 @@ log = get_logger(__name__)
 class HeaderChain:
     """Every method may be called at any time; additions wait for one another.
 
-    ``listeners`` are called, in order, with each change of the tip after it is durable; they must not block.
+    ``listeners`` are called, in order, with each change of the tip after it is durable, whichever process wrote it;
+    they must not block. ``last_event`` is the id of the last one that was told.
     """
 
     def __init__(self, rules: Rules, store: HeaderStore, *, clock: Clock, keep: int = KEEP) -> None:
@@ -52,7 +55,8 @@ class HeaderChain:
         self._tree: HeaderTree | None = None
         self._before = Window(0)  # what precedes the tree's root
         self._stale = False
-        self.listeners: list[Callable[[TipChange], None]] = []
+        self.listeners: list[Callable[[TipEvent], None]] = []
+        self.last_event = 0
 
     @classmethod
     async def open(cls, chain: str, database: Database, *, clock: Clock, keep: int = KEEP) -> HeaderChain:
@@ -66,9 +70,10 @@ class HeaderChain:
             raise ConfigurationError(str(error)) from None
         headers = cls(rules, HeaderStore(database), clock=clock, keep=keep)
         if await headers.store.top() is None:
-            await headers.store.apply([_genesis(rules)])
+            await headers.store.begin(_genesis(rules))
         if await headers.store.active(0, 0) != [rules.genesis]:
             raise StoreCorrupted(f"the store holds another chain than {chain}: name a database of its own for {chain}")
+        headers.last_event = await headers.store.last_event()
         await headers._load()
         return headers
 
@@ -121,7 +126,15 @@ class HeaderChain:
 
     # adding
 
-    async def extend(self, raw: bytes, *, anywhere: bool = True) -> TipChange | None:
+    async def refresh(self) -> bool:
+        """Take over what other processes have written to the same store; whether there was anything."""
+        async with self._lock:
+            if not self._stale and await self.store.last_event() == self.last_event:
+                return False
+            await self._load()
+            return True
+
+    async def extend(self, raw: bytes, *, anywhere: bool = True) -> TipEvent | None:
         """Check and keep a run of headers, each after the one before; the tip changes if they have more work.
 
         Headers that are known are passed over. The run ends before a header whose time lies too far ahead, unless it
@@ -140,11 +153,11 @@ class HeaderChain:
             parent = await self._parent(raw, anywhere)
             nodes = self._checked(raw, parent)
             change = self.tree.plan(nodes[-1])
-            await self._keep_nodes(nodes, change)
-            if change is not None:
-                self._tell(change)
+            event = await self._keep_nodes(nodes, change)
+            if event is not None:
+                self._tell(event)
             await self._trim()
-        return change
+        return event
 
     async def _parent(self, raw: bytes, anywhere: bool) -> Node:
         wanted = previous_hash(raw)
@@ -183,22 +196,27 @@ class HeaderChain:
         raws = [raw[at : at + HEADER] for at in range(0, len(raw), HEADER)]
         return self.tree.draft(parent, raws, batch.hashes, [work_of(header_bits(each)) for each in raws])
 
-    async def _keep_nodes(self, nodes: list[Node], change: TipChange | None) -> None:
+    async def _keep_nodes(self, nodes: list[Node], change: TipChange | None) -> TipEvent | None:
         added = {node.hash for node in change.added} if change is not None else set()
         inserted = [_row(node, node.hash in added) for node in nodes]
         fresh = {node.hash for node in nodes}
         self._stale = True  # until the store has answered: a write that is cut off may have been committed
-        await self.store.apply(
+        move = None
+        if change is not None:
+            move = Move(self._clock(), [*map(_noted, change.added)], [*map(_noted, change.removed)])
+        event = await self.store.apply(
             inserted,
             [each for each in added if each not in fresh],
             [] if change is None else [node.hash for node in change.removed],
             expected_tip=self.tip.hash,
+            move=move,
         )
         for node in nodes:
             self.tree.add(node)
         if change is not None:
             self.tree.switch(change)
         self._stale = False
+        return event
 
     async def _trim(self) -> None:
         tree = self.tree
@@ -213,19 +231,14 @@ class HeaderChain:
         if forgotten:
             await self.store.apply([], forgotten=[node.hash for node in forgotten])
 
-    def _tell(self, change: TipChange) -> None:
-        log.info(
-            "new tip",
-            height=change.new.height,
-            hash=display(change.new.hash),
-            added=len(change.added),
-            removed=change.depth,
-        )
+    def _tell(self, event: TipEvent) -> None:
+        height, self.last_event = event.tip.height, event.id
+        log.info("new tip", height=height, hash=display(event.tip.hash), first=event.first_added, removed=event.depth)
         for listener in self.listeners:
             try:
-                listener(change)
+                listener(event)
             except Exception:
-                log.exception("a listener failed", height=change.new.height)
+                log.exception("a listener failed", height=height)
 
     # history
 
@@ -253,6 +266,9 @@ class HeaderChain:
         self._tree = _tree_of(rows)
         self._before = Window(first - len(before), [*map(header_time, before)], [*map(header_bits, before)])
         self._stale = False
+        while missed := await self.store.events_after(self.last_event):
+            for event in missed:
+                self._tell(event)
 
 
 def _tree_of(rows: Sequence[StoredHeader]) -> HeaderTree:
@@ -286,6 +302,10 @@ def _tree_of(rows: Sequence[StoredHeader]) -> HeaderTree:
 def _genesis(rules: Rules) -> StoredHeader:
     raw = rules.genesis
     return StoredHeader(header_hash(raw), 0, 0, True, raw, work_of(header_bits(raw)))
+
+
+def _noted(node: Node) -> EventHeader:
+    return EventHeader(node.height, node.hash, node.raw)
 
 
 def _row(node: Node, active: bool) -> StoredHeader:

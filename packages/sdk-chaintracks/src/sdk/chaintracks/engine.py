@@ -15,7 +15,7 @@ from sdk.chaintracks.sources import RunSource
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sdk.chaintracks.source_loop import SourceLoop
+    from sdk.chaintracks.source_loop import SourceLoop, SourceStatus
     from sdk.chaintracks.sources import HeaderSource
     from sdk.core.ports import Clock
     from sdk.service.database import Database
@@ -41,11 +41,12 @@ class Chaintracks:
         max_backoff: float = 300.0,
         stale_after: float = 900.0,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock = system_clock,
     ) -> None:
         self.chain = chain
         self._monotonic, self._stale_after = monotonic, stale_after
         self.followers = [
-            _follower(source)(chain, source, interval=interval, max_backoff=max_backoff, clock=monotonic)
+            _follower(source)(chain, source, interval=interval, max_backoff=max_backoff, clock=monotonic, now=clock)
             for source in sources
         ]
         self._stop = asyncio.Event()
@@ -70,7 +71,7 @@ class Chaintracks:
 
         await upgrade(database, [MIGRATIONS])
         headers = await HeaderChain.open(chain, database, clock=clock)
-        return cls(headers, sources, interval=interval, max_backoff=max_backoff, stale_after=stale_after)
+        return cls(headers, sources, interval=interval, max_backoff=max_backoff, stale_after=stale_after, clock=clock)
 
     async def start(self) -> None:
         for each in self.followers:
@@ -89,8 +90,20 @@ class Chaintracks:
         for each in self.followers:
             await each.source.close()
 
+    def sources_status(self) -> list[SourceStatus]:
+        """How each source fares, in the order they were given."""
+        return [each.status for each in self.followers]
+
+    @property
+    def is_current(self) -> bool:
+        return self.fault() is None
+
     async def why_not_current(self) -> str | None:
-        """For readiness: None, or why the chain shown here may not be the best one."""
+        """``fault`` as a check for readiness."""
+        return self.fault()
+
+    def fault(self) -> str | None:
+        """None, or why the chain shown here may not be the best one."""
         reached = [each.current_at for each in self.followers if each.current_at is not None]
         if not reached:
             reasons = [f"{each.source.name}: {each.last_error or 'no answer yet'}" for each in self.followers]

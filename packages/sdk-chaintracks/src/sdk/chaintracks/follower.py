@@ -26,16 +26,17 @@ class Follower(SourceLoop):
 
     source: HeaderSource
 
-    async def synchronise(self) -> None:
+    async def synchronise(self) -> int:
         tip = await self.source.tip()
         if tip.hash in self.chain.tree:
-            return
+            return tip.height
         fork = await self._fork(tip)
         if fork < self.chain.tip.height:
             await self._take_branch(fork + 1, tip)
         else:
             for first in range(fork + 1, tip.height + 1, CHUNK):
                 await self._take(await self._fetch(first, min(first + CHUNK - 1, tip.height)))
+        return tip.height
 
     async def _fork(self, tip: SourceTip) -> int:
         """A height at which the source has our block, and above which it may not; steps back in doubling strides."""

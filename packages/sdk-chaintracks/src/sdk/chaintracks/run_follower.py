@@ -35,11 +35,12 @@ class RunFollower(SourceLoop):
                 each.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    async def synchronise(self) -> None:
+    async def synchronise(self) -> int:
         reason = ""
         for _ in range(_ATTEMPTS):
             try:
-                return await self._catch_up()
+                await self._catch_up()
+                return self.chain.tip.height
             except InvalidHeader as error:
                 if error.temporary:
                     raise SourceUnavailable(self.source.name, str(error)) from error
@@ -47,7 +48,7 @@ class RunFollower(SourceLoop):
             except (UnknownParent, SourceLied) as error:
                 reason = str(error)
             await self.source.refuse(reason)
-        raise SourceLied(self.source.name, f"{_ATTEMPTS} answers were refused, the last because {reason}")
+        raise SourceUnavailable(self.source.name, f"{_ATTEMPTS} answers were refused, the last because {reason}")
 
     async def _catch_up(self) -> None:
         """Take run after run. One that leaves our chain counts by its whole work, so it is held until it ends."""

@@ -5,18 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
 
+from sdk.chaintracks.errors import SourceLied
 from sdk.core.errors import SdkError
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from sdk.chaintracks.chain import HeaderChain
     from sdk.chaintracks.sources import HeaderSource, RunSource
+    from sdk.core.ports import Clock
 
 log = get_logger(__name__)
+
+
+QUARANTINE: Final = 3600.0
+"""Seconds for which a source that lied is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How a source fares. ``last_height`` is the height of the best block it had when it answered, at ``last_seen``."""
+
+    name: str
+    state: Literal["ok", "backing_off", "quarantined"]
+    last_error: str | None
+    last_height: int | None
+    last_seen: datetime | None
 
 
 class SourceLoop(ABC):
@@ -33,13 +52,26 @@ class SourceLoop(ABC):
         interval: float,
         max_backoff: float,
         clock: Callable[[], float],
+        now: Clock,
+        quarantine: float = QUARANTINE,
     ) -> None:
         self.chain = chain
         self.source: HeaderSource | RunSource = source
         self._interval, self._max_backoff, self._clock = interval, max_backoff, clock
+        self._now, self._quarantine = now, quarantine
         self.current_at: float | None = None
         self.failures = 0
         self.last_error: str | None = None
+        self.lied = False
+        self.last_height: int | None = None
+        self.last_seen: datetime | None = None
+
+    @property
+    def status(self) -> SourceStatus:
+        state: Literal["ok", "backing_off", "quarantined"] = "ok"
+        if self.last_error is not None:
+            state = "quarantined" if self.lied else "backing_off"
+        return SourceStatus(self.source.name, state, self.last_error, self.last_height, self.last_seen)
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set."""
@@ -55,23 +87,29 @@ class SourceLoop(ABC):
     async def step(self) -> float:
         """Look once; the seconds to wait before the next look."""
         try:
-            await self.synchronise()
+            height = await self.synchronise()
         except SdkError as error:
             self._failed(f"{error}")
+            if isinstance(error, SourceLied):
+                self.lied = True
+                return self._quarantine
         except Exception as error:
             log.exception("following a source failed unexpectedly", source=self.source.name)
             self._failed(f"unexpected {type(error).__name__}")
         else:
-            self.failures, self.last_error = 0, None
-            self.current_at = self._clock()
+            self.failures, self.last_error, self.lied = 0, None, False
+            self.current_at, self.last_seen, self.last_height = self._clock(), self._now(), height
             return self._interval
         return float(min(self._max_backoff, self._interval * 2 ** min(self.failures, 16)))
 
     def _failed(self, reason: str) -> None:
-        self.failures += 1
+        self.failures, self.lied = self.failures + 1, False
         self.last_error = reason
         log.warning("source failed", source=self.source.name, failures=self.failures, reason=reason)
 
     @abstractmethod
-    async def synchronise(self) -> None:
-        """Take over everything the source has. Raises ``SourceError``, ``StorageError`` and the like."""
+    async def synchronise(self) -> int:
+        """Take over everything the source has; the height of its best block.
+
+        Raises ``SourceError``, ``StorageError`` and the like.
+        """

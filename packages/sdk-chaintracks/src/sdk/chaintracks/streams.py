@@ -13,7 +13,8 @@ from sdk.service.http_app import SERVICE, long_lived
 
 if TYPE_CHECKING:
     from sdk.chaintracks.chain import HeaderChain
-    from sdk.chaintracks.tree import Node, TipChange
+    from sdk.chaintracks.events import EventHeader, TipEvent
+    from sdk.chaintracks.tree import Node
 
 MAX_SUBSCRIBERS: Final = 2_000
 MAX_WAITING: Final = 64
@@ -36,8 +37,8 @@ class TipStream:
     def subscribers(self) -> int:
         return len(self._queues)
 
-    def _publish(self, change: TipChange) -> None:
-        event = _event(change.new)
+    def _publish(self, change: TipEvent) -> None:
+        event = _event(change.tip)
         for queue in list(self._queues):
             if queue.full():
                 self._queues.discard(queue)
@@ -85,5 +86,5 @@ class TipStream:
             await asyncio.gather(stopping, event, return_exceptions=True)
 
 
-def _event(node: Node) -> bytes:
+def _event(node: Node | EventHeader) -> bytes:
     return b"data: " + orjson.dumps(header_json(node.raw, node.height, node.hash)) + b"\n\n"

@@ -1,5 +1,5 @@
 """Headers in a database."""
 
-from sdk.chaintracks.store.store import HeaderStore, StoredHeader
+from sdk.chaintracks.store.store import HeaderStore, Move, StoredHeader
 
-__all__ = ["HeaderStore", "StoredHeader"]
+__all__ = ["HeaderStore", "Move", "StoredHeader"]

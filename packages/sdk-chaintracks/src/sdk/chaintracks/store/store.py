@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from sdk.chaintracks.consensus.fields import HEADER
 from sdk.chaintracks.errors import StoreMoved
-from sdk.chaintracks.store.tables import headers
+from sdk.chaintracks.events import MAX_ADDED, MAX_EVENTS, TipEvent, listed
+from sdk.chaintracks.store.tables import events, headers, state
 from sdk.service.database import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
+    from sdk.chaintracks.events import EventHeader
     from sdk.service.database import Database, Row, Unit
 
 _H = headers.c
 _ROW = select(_H.hash, _H.arrival, _H.height, _H.active, _H.raw, _H.work)
 _NEWEST = select(_H.hash, _H.height).where(_H.active.is_(True)).order_by(_H.height.desc()).limit(1)
 _TOP = Prepared(_NEWEST.with_only_columns(_H.height))
-_TIP = Prepared(_NEWEST.with_only_columns(_H.hash))
 _LIVE = Prepared(_ROW.where(_H.height >= bindparam("first")).order_by(_H.height, _H.arrival))
 _ACTIVE = Prepared(
     select(_H.height, _H.raw)
@@ -36,6 +39,17 @@ _INSERT = Prepared(
 )
 _MARK = Prepared(update(headers).where(_H.hash == bindparam("wanted")).values(active=bindparam("on")))
 _FORGET = Prepared(delete(headers).where(_H.hash == bindparam("wanted"), _H.active.is_(False)))
+_S = state.c
+_STATE = Prepared(select(_S.tip, _S.event))
+_BEGIN = Prepared(insert(state))
+_MOVE = Prepared(
+    update(state).where(_S.tip == bindparam("expected")).values(tip=bindparam("reached"), event=_S.event + 1)
+)
+_E = events.c
+_TELL = Prepared(insert(events))
+_AFTER = Prepared(select(events).where(_E.id > bindparam("cursor")).order_by(_E.id).limit(bindparam("most")))
+_PRUNE = Prepared(delete(events).where(_E.id <= bindparam("oldest")))
+_PRUNE_EVERY = 100
 
 
 class StoredHeader(NamedTuple):
@@ -49,11 +63,34 @@ class StoredHeader(NamedTuple):
     work: int
 
 
+class Move(NamedTuple):
+    """A change of the tip to write: ``added`` oldest first, ``removed`` tip first."""
+
+    at: datetime
+    added: Sequence[EventHeader]
+    removed: Sequence[EventHeader]
+
+
 class HeaderStore:
     """All headers of one network; of those, the active ones form one chain from genesis. Raises ``StorageError``."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
+
+    async def begin(self, first: StoredHeader) -> None:
+        """The first header of an empty store. Does nothing when another process was quicker."""
+        await self.database.write(_begin, first)
+
+    async def last_event(self) -> int:
+        """The id of the latest event; 0 when nothing has happened yet."""
+        return await self.database.read(_last_event)
+
+    async def events_after(self, cursor: int, limit: int = 100) -> list[TipEvent]:
+        """Events with ids above ``cursor``, oldest first. When the first is not ``cursor + 1``, those between are gone.
+
+        At most ``MAX_EVENTS`` or a few more are kept.
+        """
+        return await self.database.read(_events_after, cursor, limit)
 
     async def top(self) -> int | None:
         """Height of the active tip; None in an empty store."""
@@ -77,13 +114,38 @@ class HeaderStore:
         deactivated: Iterable[bytes] = (),
         forgotten: Iterable[bytes] = (),
         expected_tip: bytes | None = None,
-    ) -> None:
-        """Add headers, then switch or forget those that were there, in one transaction.
+        move: Move | None = None,
+    ) -> TipEvent | None:
+        """Add headers, then switch or forget those that were there, and note the event, in one transaction.
 
         A header that is there already stays as it is. Raises ``StoreMoved``, with nothing changed, unless the active
         tip is ``expected_tip`` (if given): another process, or a call that was cancelled, has moved it.
         """
-        await self.database.write(_apply, inserted, [*activated], [*deactivated], [*forgotten], expected_tip)
+        return await self.database.write(
+            _apply, inserted, [*activated], [*deactivated], [*forgotten], expected_tip, move
+        )
+
+
+def _begin(unit: Unit, first: StoredHeader) -> None:
+    if unit.first(_STATE) is None:
+        unit.run_many(_INSERT, [_columns(first)])
+        unit.run(_BEGIN, name="chain", tip=first.hash, event=0)
+
+
+def _last_event(unit: Unit) -> int:
+    row = unit.first(_STATE)
+    return 0 if row is None else row.event
+
+
+def _events_after(unit: Unit, cursor: int, limit: int) -> list[TipEvent]:
+    return [_event(row) for row in unit.rows(_AFTER, cursor=cursor, most=limit)]
+
+
+def _event(row: Row) -> TipEvent:
+    added, removed = bytes(row.added), bytes(row.removed)
+    count = len(added) // HEADER
+    top = row.first_added - 1 + len(removed) // HEADER
+    return TipEvent(row.id, row.at, row.first_added, listed(added, row.height - count + 1, 1), listed(removed, top, -1))
 
 
 def _top(unit: Unit) -> int | None:
@@ -111,16 +173,51 @@ def _apply(
     deactivated: Sequence[bytes],
     forgotten: Sequence[bytes],
     expected_tip: bytes | None,
-) -> None:
-    if expected_tip is not None and unit.scalar(_TIP) != expected_tip:
-        raise StoreMoved("another writer has changed the stored chain of headers; it is read again")
+    move: Move | None,
+) -> TipEvent | None:
+    event = None
+    if move is not None:
+        event = _move(unit, expected_tip, move)
+    elif expected_tip is not None:
+        _expect(unit.first(_STATE), expected_tip)
     if inserted:
-        unit.run_many(_INSERT, [{**each._asdict(), "work": each.work.to_bytes(32, "big")} for each in inserted])
+        unit.run_many(_INSERT, [_columns(each) for each in inserted])
     for on, hashes in ((False, deactivated), (True, activated)):
         if hashes:
             unit.run_many(_MARK, [{"wanted": each, "on": on} for each in hashes])
     if forgotten:
         unit.run_many(_FORGET, [{"wanted": each} for each in forgotten])
+    return event
+
+
+def _expect(row: Row | None, tip: bytes) -> None:
+    if row is None or bytes(row.tip) != tip:
+        raise StoreMoved("another writer has changed the stored chain of headers; it is read again")
+
+
+def _move(unit: Unit, expected_tip: bytes | None, move: Move) -> TipEvent:
+    """Compare and replace the tip; the row it locks orders the writers, so that ids have no gaps and no late ones."""
+    if expected_tip is None or unit.run(_MOVE, expected=expected_tip, reached=move.added[-1].hash) != 1:
+        raise StoreMoved("another writer has changed the stored chain of headers; it is read again")
+    number = _last_event(unit)
+    added = move.added[-MAX_ADDED:]
+    event = TipEvent(number, move.at, move.added[0].height, tuple(added), tuple(move.removed))
+    unit.run(
+        _TELL,
+        id=number,
+        at=move.at,
+        height=event.tip.height,
+        first_added=event.first_added,
+        added=b"".join(each.raw for each in added),
+        removed=b"".join(each.raw for each in move.removed),
+    )
+    if number % _PRUNE_EVERY == 0:
+        unit.run(_PRUNE, oldest=number - MAX_EVENTS)
+    return event
+
+
+def _columns(each: StoredHeader) -> dict[str, object]:
+    return {**each._asdict(), "work": each.work.to_bytes(32, "big")}
 
 
 def _stored(row: Row) -> StoredHeader:

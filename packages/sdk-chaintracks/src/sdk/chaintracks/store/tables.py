@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table
 from sqlalchemy import LargeBinary as Binary
 from sqlalchemy.dialects import mysql
 
-from sdk.service.database.types import NAMING_CONVENTION
+from sdk.service.database.types import NAMING_CONVENTION, LongBinary, Timestamp
 
 metadata = MetaData(naming_convention=NAMING_CONVENTION)
 _MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
@@ -30,5 +30,28 @@ headers: Table[Any] = Table(
     Column("work", fixed(32), nullable=False),
     Index("ix_chaintracks_headers_height_active", "height", "active"),
     comment="Hashes and headers in wire order; work is that of the chain up to the header, big-endian.",
+    **_MYSQL,
+)
+
+state: Table[Any] = Table(
+    "chaintracks_state",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("tip", fixed(32), nullable=False),
+    Column("event", BigInteger, nullable=False),
+    comment="One row: the tip that writers compare and replace, and the id of the last event.",
+    **_MYSQL,
+)
+
+events: Table[Any] = Table(
+    "chaintracks_events",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Timestamp, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("first_added", Integer, nullable=False),
+    Column("added", LongBinary, nullable=False),
+    Column("removed", LongBinary, nullable=False),
+    comment="Changes of the tip at height: headers added (oldest first, the last) and removed (tip first, all).",
     **_MYSQL,
 )
