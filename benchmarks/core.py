@@ -11,6 +11,7 @@ from hashlib import sha256
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from _measure import SAMPLE, contest, contestant
 from sdk.core import Beef, BlockHeader, MerklePath, OutPoint, Script, Transaction, TransactionInput, TransactionOutput
 from sdk.core.chain import MAIN
 from sdk.core.merkle_tree import PathLeaf
@@ -19,7 +20,8 @@ from support.peers import Peer, PeerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECONDS = 1.0
+    from _measure import Contestant
+
 
 
 def run(report: Callable[..., None]) -> None:
@@ -46,30 +48,21 @@ class Peers:
                     raise
                 print(f"  without {name}: {missing}")
 
-    def rates(self, work: str, data: bytes, **more: Any) -> dict[str, float]:
-        found: dict[str, float] = {}
+    def doing(self, work: str, data: bytes, **more: Any) -> dict[str, Contestant]:
+        """Those that can do it."""
+        found: dict[str, Contestant] = {}
         for name, peer in self._peers.items():
+
+            def measure(seconds: float, peer: Peer = peer) -> float:
+                return float(peer.call("rate", work=work, hex=data.hex(), seconds=seconds, **more))
+
             try:
-                found[name] = peer.call("rate", work=work, hex=data.hex(), seconds=SECONDS, **more)
+                measure(SAMPLE)
             except PeerError as refused:
                 print(f"  {name} cannot do {work}: {refused}")
+            else:
+                found[name] = measure
         return found
-
-
-def rate(action: Callable[[], object]) -> float:
-    """Times a second, the best of three runs."""
-    count = 1
-    while (spent := timed(action, count)) < SECONDS / 10:
-        count = max(count * 2, int(count * SECONDS / 4 / max(spent, 1e-9)))
-    count = max(1, int(count * SECONDS / 3 / spent))
-    return count / min(timed(action, count) for _ in range(3))
-
-
-def timed(action: Callable[[], object], count: int) -> float:
-    start = time.perf_counter()
-    for _ in range(count):
-        action()
-    return time.perf_counter() - start
 
 
 def payment(inputs: int, outputs: int, salt: int = 0) -> Transaction:
@@ -89,11 +82,17 @@ def payment(inputs: int, outputs: int, salt: int = 0) -> Transaction:
 def transactions(report: Callable[..., None], peers: Peers) -> None:
     for size, limit in ((2, 95_000), (100, 3_750)):
         data = payment(size, size).to_bytes()
-        ours = rate(lambda data=data: Transaction.from_bytes(data).to_bytes())  # type: ignore[misc]
-        theirs = peers.rates("transaction", data)
+        doing = peers.doing("transaction", data)
+        ours, theirs = contest(lambda data=data: Transaction.from_bytes(data).to_bytes(), doing)  # type: ignore[misc]
+        limit = max(limit, floor(theirs, 1.5))
         report(f"parse and serialise a {size}-in/{size}-out transaction", ours, "1/s", theirs, limit)
-        whole = rate(lambda data=data: rebuilt(Transaction.from_bytes(data)))  # type: ignore[misc]
+        whole, theirs = contest(lambda data=data: rebuilt(Transaction.from_bytes(data)), doing)  # type: ignore[misc]
         report(f"the same, every part taken out and built anew ({size}/{size})", whole, "1/s", theirs)
+
+
+def floor(theirs: dict[str, float], times: float) -> float:
+    """So many times the rate of bsv-sdk, measured just now; 0 without it."""
+    return times * theirs.get("bsv-sdk", 0)
 
 
 def rebuilt(transaction: Transaction) -> bytes:
@@ -123,12 +122,14 @@ def deep_path(txid: str, depth: int = 20, index: int = 777_777) -> MerklePath:
 
 
 def beefs(report: Callable[..., None], peers: Peers) -> None:
-    for length, limit in ((10, 2_880), (500, 112)):
+    for length, times in ((10, 4), (500, 8)):
         data = chain_beef(length).to_bytes()
-        ours = rate(lambda data=data: Beef.from_bytes(data).roots())  # type: ignore[misc]
-        theirs = peers.rates("beef", data)
+        doing = peers.doing("beef", data)
+        ours, theirs = contest(lambda data=data: Beef.from_bytes(data).roots(), doing)  # type: ignore[misc]
+        limit = floor(theirs, times)
         report(f"parse a {length}-transaction BEEF and compute its roots", ours, "1/s", theirs, limit)
-        checked = rate(lambda data=data: checked_roots(data))  # type: ignore[misc]
+        checked, theirs = contest(lambda data=data: checked_roots(data), doing)  # type: ignore[misc]
+        limit = floor(theirs, times)
         report(f"the same with the structure judged ({length})", checked, "1/s", theirs, limit)
 
 
@@ -143,14 +144,8 @@ def paths(report: Callable[..., None], peers: Peers) -> None:
     txid = payment(1, 1).txid()
     path = deep_path(txid)
     data = path.to_bytes()
-    report(
-        "parse a BUMP of depth 20",
-        rate(lambda: MerklePath.from_bytes(data)),
-        "1/s",
-        peers.rates("path parse", data, txid=txid),
-        23_700,
-    )
-    bare = rate(lambda: bare_loop(path))
+    ours, theirs = contest(lambda: MerklePath.from_bytes(data), peers.doing("path parse", data, txid=txid))
+    report("parse a BUMP of depth 20", ours, "1/s", theirs, floor(theirs, 3))
     fresh = cycle([MerklePath.from_bytes(data) for _ in range(20_000)])
 
     def root() -> str:
@@ -158,12 +153,15 @@ def paths(report: Callable[..., None], peers: Peers) -> None:
         each._root = None  # it would be remembered
         return each.compute_root(txid)
 
-    theirs = {**peers.rates("path root", data, txid=txid), "bare hashlib loop": bare}
-    report("root of a BUMP of depth 20", rate(root), "1/s", theirs, 0.8 * bare)
-    theirs = peers.rates("path serialise", data, txid=txid)
-    report("serialise a BUMP of depth 20", rate(path.to_bytes), "1/s", theirs, 24_000)
+    doing = peers.doing("path root", data, txid=txid)
+    ours, theirs = contest(root, {**doing, "bare hashlib loop": contestant(lambda: bare_loop(path))})
+    report("root of a BUMP of depth 20", ours, "1/s", theirs, 0.8 * theirs["bare hashlib loop"])
+    doing = peers.doing("path serialise", data, txid=txid)
+    ours, theirs = contest(path.to_bytes, doing)
+    report("serialise a BUMP of depth 20", ours, "1/s", theirs, floor(theirs, 10))
     levels = path.path
-    report("build and serialise it from its nodes", rate(lambda: MerklePath(850_000, levels).to_bytes()), "1/s", theirs)
+    ours, theirs = contest(lambda: MerklePath(850_000, levels).to_bytes(), doing)
+    report("build and serialise it from its nodes", ours, "1/s", theirs)
 
 
 def bare_loop(path: MerklePath) -> bytes:
@@ -176,11 +174,8 @@ def bare_loop(path: MerklePath) -> bytes:
 def headers(report: Callable[..., None]) -> None:
     data = MAIN.genesis.to_bytes()
     limit = MAIN.pow_limit
-    report(
-        "parse a header and check its proof of work",
-        rate(lambda: BlockHeader.from_bytes(data).meets_target(limit)),
-        "1/s",
-    )
+    ours, _ = contest(lambda: BlockHeader.from_bytes(data).meets_target(limit))
+    report("parse a header and check its proof of work", ours, "1/s")
 
 
 def memory(report: Callable[..., None]) -> None:

@@ -4,6 +4,7 @@ on the protocol types. Run by the interpreter of the peers' environment."""
 import json
 import sys
 import time
+from functools import cache
 
 from bsv import MerklePath, Script, Transaction
 from bsv.transaction.beef import parse_beef, parse_beef_ex
@@ -61,10 +62,11 @@ def assemble(asm):
     return Script.from_asm(asm).hex()
 
 
-def rate(work, hex, seconds, txid=None):
+@cache
+def job(work, hex, txid):
     data = bytes.fromhex(hex)
     parsed = MerklePath.from_binary(data) if work in ("path root", "path serialise") else None
-    run = {
+    return {
         "transaction": lambda: Transaction.from_hex(data).serialize(),
         "beef": lambda: parse_beef(data).verify_valid(True),
         "path parse": lambda: MerklePath.from_binary(data),
@@ -72,17 +74,16 @@ def rate(work, hex, seconds, txid=None):
         "path serialise": lambda: parsed.to_binary(),
     }[work]
 
-    def measure(limit):
-        count, start = 0, time.perf_counter()
-        while True:
-            run()
-            count += 1
-            spent = time.perf_counter() - start
-            if spent >= limit:
-                return count / spent
 
-    measure(seconds / 3)
-    return measure(seconds)
+def rate(work, hex, seconds, txid=None):
+    run = job(work, hex, txid)
+    count, start = 0, time.perf_counter()
+    while True:
+        run()
+        count += 1
+        spent = time.perf_counter() - start
+        if spent >= seconds:
+            return count / spent
 
 
 OPERATIONS = {f.__name__: f for f in (transaction, path, combine, beef, assembly, assemble, rate)}

@@ -5,6 +5,7 @@ import asyncio
 import json
 import sys
 import time
+from functools import cache
 
 from bsv import PrivateKey, PublicKey, Script, Transaction
 from bsv.script.spend import Spend
@@ -111,6 +112,20 @@ def job_encrypt_seen():
     return lambda: answer_of(mine.encrypt(named(peer, plaintext=plaintext)))
 
 
+def job_decrypt():
+    mine, plaintext = quiet("11" * 32), bytes([7]) * 1024
+    peers = [each.hex() for each in many(400)]
+    sealed = [answer_of(mine.encrypt(named(peer, plaintext=plaintext)))["ciphertext"] for peer in peers]
+    letters = cycle([named(peer, ciphertext=bytes(each)) for peer, each in zip(peers, sealed)])
+    return lambda: answer_of(mine.decrypt(next(letters)))
+
+
+def job_decrypt_seen():
+    mine, peer, plaintext = quiet("11" * 32), many(1)[0].hex(), bytes([7]) * 1024
+    letter = named(peer, ciphertext=bytes(answer_of(mine.encrypt(named(peer, plaintext=plaintext)))["ciphertext"]))
+    return lambda: answer_of(mine.decrypt(letter))
+
+
 def job_create_signature():
     mine, peer, data = quiet("11" * 32), many(1)[0].hex(), bytes([7]) * 100
     return lambda: answer_of(mine.create_signature(named(peer, data=data)))
@@ -163,8 +178,13 @@ def job_beef(raw, txid):
 JOBS = {name.removeprefix("job_"): value for name, value in list(globals().items()) if name.startswith("job_")}
 
 
+@cache
+def prepared(job, **request):
+    return JOBS[job](**request)
+
+
 def rate(job, seconds, **request):
-    run = JOBS[job](**request)
+    run = prepared(job, **request)
     count, start = 0, time.perf_counter()
     while True:
         run()

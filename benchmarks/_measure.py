@@ -1,0 +1,54 @@
+"""Rates that other work on the machine disturbs little.
+
+All contestants take turns in samples of some hundredths of a second, and the best sample of each counts: the one that
+nothing interrupted. A slow spell of the machine that lasts seconds slows all of them alike, so ratios hold; the figures
+of two runs may still differ by half.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    Contestant: TypeAlias = Callable[[float], float]
+    """Works for about so many seconds; operations a second."""
+
+SAMPLE = 0.02
+ROUNDS = 30
+ENOUGH = 3.0  # seconds: one whose every run takes longer than a sample gets fewer turns
+
+
+def contest(run: Callable[[], object], others: Mapping[str, Contestant] | None = None) -> tuple[float, dict[str, float]]:
+    """Operations a second of ours, and of each other contestant."""
+    contestants = {"": contestant(run), **(others or {})}
+    best = dict.fromkeys(contestants, 0.0)
+    spent = dict.fromkeys(contestants, 0.0)
+    for _ in range(ROUNDS):
+        for name, measure in contestants.items():
+            if spent[name] < ENOUGH:
+                start = time.perf_counter()
+                best[name] = max(best[name], measure(SAMPLE))
+                spent[name] += time.perf_counter() - start
+    return best.pop(""), best
+
+
+def contestant(run: Callable[[], object]) -> Contestant:
+    """One that works in this process; the clock is read about a hundred times a sample."""
+    run()
+    start = time.perf_counter()
+    run()
+    batch = max(1, int(SAMPLE / 100 / max(time.perf_counter() - start, 1e-9)))
+
+    def measure(seconds: float) -> float:
+        count, start = 0, time.perf_counter()
+        while (spent := time.perf_counter() - start) < seconds:
+            for _ in range(batch):
+                run()
+            count += batch
+        return count / spent
+
+    return measure
