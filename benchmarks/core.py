@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 import tracemalloc
 from contextlib import ExitStack
 from hashlib import sha256
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from _measure import SAMPLE, contest, contestant
 from sdk.core import Beef, BlockHeader, MerklePath, OutPoint, Script, Transaction, TransactionInput, TransactionOutput
 from sdk.core.chain import MAIN
 from sdk.core.merkle_tree import PathLeaf
+from support.measuring import SAMPLE, contest, contestant, one_core
 from support.peers import Peer, PeerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from _measure import Contestant
-
+    from support.measuring import Contestant
 
 
 def run(report: Callable[..., None]) -> None:
-    with ExitStack() as stack:
+    with one_core(), ExitStack() as stack:
         peers = Peers(stack)
         transactions(report, peers)
         beefs(report, peers)
@@ -80,11 +78,11 @@ def payment(inputs: int, outputs: int, salt: int = 0) -> Transaction:
 
 
 def transactions(report: Callable[..., None], peers: Peers) -> None:
-    for size, limit in ((2, 95_000), (100, 3_750)):
+    for size in (2, 100):
         data = payment(size, size).to_bytes()
         doing = peers.doing("transaction", data)
         ours, theirs = contest(lambda data=data: Transaction.from_bytes(data).to_bytes(), doing)  # type: ignore[misc]
-        limit = max(limit, floor(theirs, 1.5))
+        limit = floor(theirs, 1.5)
         report(f"parse and serialise a {size}-in/{size}-out transaction", ours, "1/s", theirs, limit)
         whole, theirs = contest(lambda data=data: rebuilt(Transaction.from_bytes(data)), doing)  # type: ignore[misc]
         report(f"the same, every part taken out and built anew ({size}/{size})", whole, "1/s", theirs)

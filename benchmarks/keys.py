@@ -7,7 +7,6 @@ large one, which is what an attacker would measure); ``bare constant time`` uses
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 from itertools import cycle
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import coincurve
 
-from _measure import contest, contestant
 from sdk.core.beef import Beef
 from sdk.core.script import Script
 from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
@@ -24,6 +22,7 @@ from sdk.wallet.script import SignatureHasher, verify_script
 from sdk.wallet.script.spv import check, prepare
 from sdk.wallet.script.templates import p2pkh, pushdrop
 from sdk.wallet.script.templates.signing import Coin
+from support.measuring import contest, contestant, one_core
 from support.payments import chain_of
 from support.peers import Peer
 
@@ -53,12 +52,13 @@ def many(count: int) -> list[str]:
     return [PrivateKey.from_int(1000 + number).public_key.to_hex() for number in range(count)]
 
 
-async def run(report: Report) -> None:
-    await asyncio.to_thread(measure, report)
-
-
-def measure(report: Report) -> None:
-    with Peer.node("keys_wallet") as node, Peer.python("keys_wallet") as python, Peer.node("script_spend") as scripts:
+def run(report: Report) -> None:
+    with (
+        one_core(),
+        Peer.node("keys_wallet") as node,
+        Peer.python("keys_wallet") as python,
+        Peer.node("script_spend") as scripts,
+    ):
         derivation(report, asking(python, node))
         operations(report, asking(python, node))
         script_checks(report, asking(python, scripts))
@@ -231,7 +231,7 @@ def signatures(beef: Beef, txid: str) -> list[tuple[bytes, bytes, bytes]]:
             signature, key = (chunk.data for chunk in Script(unlocking).chunks())
             assert signature is not None
             assert key is not None
-            source = each.sources[index]
-            digest = hasher.digest(index, source.script, source.satoshis, signature[-1])
+            satoshis, locking, _ = each.sources[index]
+            digest = hasher.digest(index, locking, satoshis, signature[-1])
             found.append((key, signature[:-1], digest))
     return found

@@ -116,7 +116,7 @@ def job_decrypt():
     mine, plaintext = quiet("11" * 32), bytes([7]) * 1024
     peers = [each.hex() for each in many(400)]
     sealed = [answer_of(mine.encrypt(named(peer, plaintext=plaintext)))["ciphertext"] for peer in peers]
-    letters = cycle([named(peer, ciphertext=bytes(each)) for peer, each in zip(peers, sealed)])
+    letters = cycle([named(peer, ciphertext=bytes(each)) for peer, each in zip(peers, sealed, strict=True)])
     return lambda: answer_of(mine.decrypt(next(letters)))
 
 

@@ -122,7 +122,11 @@ class Beef:
 
     def path_for(self, txid: str) -> MerklePath | None:
         """The path that proves ``txid``, or ``None``."""
-        entry = self._entries.get(from_display(txid, "txid"))
+        return self.path_for_hash(from_display(txid, "txid"))
+
+    def path_for_hash(self, digest: bytes) -> MerklePath | None:
+        """``path_for`` a hash in wire order."""
+        entry = self._entries.get(digest)
         return None if entry is None or entry.path_index is None else self.paths[entry.path_index]
 
     def ancestors(self, txid: str) -> list[str]:
@@ -322,7 +326,8 @@ class Beef:
 
     def _sorted(self) -> dict[bytes, BeefEntry]:
         """The entries with parents before children, otherwise in the order they came."""
-        if self._order == "sorted":
+        if self._order == "sorted" or self._in_order():
+            self._order = "sorted"
             return self._entries
         entries = self._entries
         done: dict[bytes, BeefEntry] = {}
@@ -341,9 +346,21 @@ class Beef:
                 else:
                     done[digest] = entry
                     waiting.pop()
-        if self._order == "merged" or list(done) == list(entries):
+        if self._order == "merged":
             self._entries, self._order = done, "sorted"
         return done
+
+    def _in_order(self) -> bool:
+        """Whether no entry spends from a later one."""
+        entries = self._entries
+        before: set[bytes] = set()
+        for digest, entry in entries.items():
+            if entry.transaction is not None:
+                for source in entry.transaction.source_hashes():
+                    if source not in before and source in entries:
+                        return False
+            before.add(digest)
+        return True
 
 
 def _cut(path: MerklePath, txids: set[str]) -> MerklePath:

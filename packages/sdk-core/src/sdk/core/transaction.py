@@ -180,6 +180,8 @@ class Transaction:
     def source_hashes(self) -> list[bytes]:
         """The transactions spent from, one wire-order hash an input, without taking the transaction apart."""
         data = self._bytes
+        if data[4] == 1:
+            return [data[5:37]]
         return [data[position : position + 32] for position in input_positions(data)[:-1]]
 
     def sources(self) -> list[tuple[bytes, int]]:

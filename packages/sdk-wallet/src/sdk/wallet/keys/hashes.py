@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import TYPE_CHECKING
 
 from sdk.core.encodings import hash256
 from sdk.wallet.keys import _ripemd160
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["hash160", "hash256", "hmac_sha256", "hmac_sha512", "ripemd160", "sha256"]
 
@@ -23,19 +27,22 @@ def hmac_sha512(key: bytes, data: bytes) -> bytes:
     return hmac.digest(key, data, "sha512")
 
 
-def _openssl_ripemd160(data: bytes) -> bytes:
-    return hashlib.new("ripemd160", data).digest()
-
-
-def _available() -> bool:
+def _fastest_ripemd160() -> Callable[[bytes], bytes]:
+    """OpenSSL's where it has it. It looks the algorithm up by name each time, so copies of one empty state are used."""
     try:
-        hashlib.new("ripemd160")
+        empty = hashlib.new("ripemd160")
     except ValueError:
-        return False
-    return True
+        return _ripemd160.ripemd160
+
+    def digest(data: bytes) -> bytes:
+        state = empty.copy()
+        state.update(data)
+        return state.digest()
+
+    return digest
 
 
-ripemd160 = _openssl_ripemd160 if _available() else _ripemd160.ripemd160
+ripemd160 = _fastest_ripemd160()
 
 
 def hash160(data: bytes) -> bytes:

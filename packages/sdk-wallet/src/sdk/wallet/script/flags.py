@@ -66,35 +66,42 @@ POLICY_ONLY = _F.NULLDUMMY | _F.DISCOURAGE_UPGRADABLE_NOPS | _F.CLEANSTACK | _F.
 STANDARD = CONSENSUS | POLICY_ONLY
 """What a node relays today: consensus and its policy."""
 
+_P2SH, _DERSIG = _F.P2SH.value, _F.DERSIG.value
+_LOCK_TIME, _SEQUENCE = _F.CHECKLOCKTIMEVERIFY.value, _F.CHECKSEQUENCEVERIFY.value
+_UAHF = (_F.STRICTENC | _F.SIGHASH_FORKID).value
+_DAA = (_F.LOW_S | _F.NULLFAIL).value
+_GENESIS, _CHRONICLE = _SINCE_GENESIS.value, _F.CHRONICLE.value
+_UTXO_AFTER_BOTH = _F.UTXO_AFTER_GENESIS | _F.UTXO_AFTER_CHRONICLE
+
 
 def block_flags(height: int, utxo_height: int, chain: ChainParameters) -> ScriptFlags:
     """The rules for an input in the block at ``height`` that spends an output mined at ``utxo_height``.
 
     For a transaction that is not mined yet both are the height of the next block where no other is known.
     """
-    flags = _F.NONE
     parent = height - 1
+    flags = 0  # a plain integer: each union of two flags costs a microsecond
     if parent >= chain.p2sh_height:
-        flags |= _F.P2SH
+        flags |= _P2SH
     if height >= chain.bip66_height:
-        flags |= _F.DERSIG
+        flags |= _DERSIG
     if height >= chain.bip65_height:
-        flags |= _F.CHECKLOCKTIMEVERIFY
+        flags |= _LOCK_TIME
     if height >= chain.csv_height:
-        flags |= _F.CHECKSEQUENCEVERIFY
+        flags |= _SEQUENCE
     if parent >= chain.uahf_height:
-        flags |= _F.STRICTENC | _F.SIGHASH_FORKID
+        flags |= _UAHF
     if parent >= chain.daa_height:
-        flags |= _F.LOW_S | _F.NULLFAIL
+        flags |= _DAA
     if height >= chain.genesis_height:
-        flags |= _SINCE_GENESIS
+        flags |= _GENESIS
     if height >= chain.chronicle_height:
-        flags |= _F.CHRONICLE
-    return flags | utxo_flags(utxo_height, chain)
+        flags |= _CHRONICLE
+    return ScriptFlags(flags | utxo_flags(utxo_height, chain).value)
 
 
 def utxo_flags(utxo_height: int, chain: ChainParameters) -> ScriptFlags:
     """The flags that say when the spent output was mined."""
     if utxo_height >= chain.chronicle_height:
-        return _F.UTXO_AFTER_GENESIS | _F.UTXO_AFTER_CHRONICLE
+        return _UTXO_AFTER_BOTH
     return _F.UTXO_AFTER_GENESIS if utxo_height >= chain.genesis_height else _F.NONE

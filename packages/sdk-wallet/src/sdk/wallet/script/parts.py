@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from struct import Struct
+from typing import TYPE_CHECKING
 
 from sdk.core.encodings import read_varint
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from sdk.core.transaction import Transaction
 
+    OutputPart: TypeAlias = tuple[int, bytes]
+    """Satoshis and locking script."""
+
+NULL_OUTPOINT = bytes(32) + b"\xff" * 4
 _WHAT = "transaction"
-
-
-class OutputPart(NamedTuple):
-    satoshis: int
-    script: bytes
+_satoshis_at = Struct("<q").unpack_from
 
 
 class TransactionParts:
@@ -56,6 +59,10 @@ class TransactionParts:
         return int.from_bytes(self.raw[-4:], "little")
 
     @property
+    def is_coinbase(self) -> bool:
+        return self.outpoints == [NULL_OUTPOINT]
+
+    @property
     def outputs(self) -> list[OutputPart]:
         if self._outputs is None:
             raw = self.raw
@@ -65,11 +72,9 @@ class TransactionParts:
                 length, start = raw[position + 8], position + 9
                 if length > 0xFC:
                     length, start = read_varint(raw, position + 8, _WHAT)
-                end = start + length
-                found.append(
-                    OutputPart(int.from_bytes(raw[position : position + 8], "little", signed=True), raw[start:end])
-                )
-                position = end
+                (satoshis,) = _satoshis_at(raw, position)
+                position = start + length
+                found.append((satoshis, raw[start:position]))
             self._outputs = found
         return self._outputs
 

@@ -6,6 +6,7 @@ Digests are 32 bytes in wire order. Types are 32 bits in the digest, though a si
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sdk.core import opcodes as op
@@ -27,6 +28,8 @@ DEFAULT = ALL | FORKID
 _BASE = 0x1F
 _ONE = b"\x01" + bytes(31)  # what the original digest is for SINGLE without an output of that index
 _BLANK_OUTPUT = b"\xff" * 8 + b"\x00"
+_FEW_SEQUENCES = 64  # bytes
+_hash_of_few = lru_cache(maxsize=256)(hash256)  # most sequences are final, so most transactions have the same
 
 
 class SignatureHasher:
@@ -109,12 +112,15 @@ class SignatureHasher:
         return self._all_prevouts
 
     def _hash_sequences(self) -> bytes:
-        self._all_sequences = hash256(b"".join(self._parts.sequences))
+        sequences = b"".join(self._parts.sequences)
+        few = len(sequences) <= _FEW_SEQUENCES
+        self._all_sequences = _hash_of_few(sequences) if few else hash256(sequences)
         return self._all_sequences
 
     def _hash_outputs(self) -> bytes:
-        raw = self._parts.raw
-        _, start = read_varint(raw, self._parts.outputs_at, "transaction")
+        raw, start = self._parts.raw, self._parts.outputs_at + 1
+        if raw[start - 1] > 0xFC:
+            _, start = read_varint(raw, start - 1, "transaction")
         self._all_outputs = hash256(raw[start:-4])
         return self._all_outputs
 

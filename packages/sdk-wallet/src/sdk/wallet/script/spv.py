@@ -26,6 +26,7 @@ from sdk.wallet.script.transaction_rules import InvalidTransaction, check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import TypeAlias
 
     from sdk.core.beef import Beef
     from sdk.core.chain import ChainParameters
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from sdk.core.ports import ChainTracker
     from sdk.core.transaction import Transaction
     from sdk.wallet.script.limits import ScriptLimits
-    from sdk.wallet.script.parts import OutputPart
+
+    Source: TypeAlias = tuple[int, bytes, int | None]
+    """An output that is spent: satoshis, locking script, and the height it was mined at (``None``: not yet)."""
 
 _NONE_KNOWN: Mapping[str, Transaction] = MappingProxyType({})
 _ROOTS_AT_ONCE = 8
@@ -53,12 +56,11 @@ class SpvPlan:
 
 
 class UnprovenTransaction(NamedTuple):
-    """A transaction to judge, with the outputs it spends and the heights they were mined at (``None``: not yet)."""
+    """A transaction to judge, with the outputs it spends."""
 
     transaction: Transaction
     parts: TransactionParts
-    sources: tuple[OutputPart, ...]
-    source_heights: tuple[int | None, ...]
+    sources: list[Source]
     fee: int
 
 
@@ -182,9 +184,9 @@ class _Walk:
         wanted = {subject.hash()}
         for digest in reversed(self._transactions):
             if digest in wanted:
-                path = needed[digest] = self._beef.path_for(_hex(digest))
+                path = needed[digest] = self._beef.path_for_hash(digest)
                 if path is None:
-                    wanted.update(outpoint[:32] for outpoint in self._parts[digest].outpoints)
+                    wanted.update([outpoint[:32] for outpoint in self._parts[digest].outpoints])
         return needed
 
     def _visit_proven(self, digest: bytes, path: MerklePath) -> None:
@@ -203,37 +205,30 @@ class _Walk:
 
     def _visit_unproven(self, digest: bytes) -> None:
         transaction, parts = self._transactions[digest], self._parts[digest]
-        if transaction.is_coinbase:
+        if parts.is_coinbase:
             raise SpvError(SpvFailure.UNPROVEN_COINBASE, _hex(digest), "a coinbase without a proof")
         try:
             wanted = check_parts(parts)
         except InvalidTransaction as error:
             raise SpvError(SpvFailure.INVALID_TRANSACTION, _hex(digest), str(error)) from None
-        available = 0
-        sources: list[OutputPart] = []
-        heights: list[int | None] = []
-        for index, outpoint in enumerate(parts.outpoints):
-            source = self._source(digest, index, outpoint)
-            available += source.satoshis
-            sources.append(source)
-            heights.append(self._heights.get(outpoint[:32]))
+        sources = [self._source(digest, index, outpoint) for index, outpoint in enumerate(parts.outpoints)]
+        available = sum([satoshis for satoshis, _, _ in sources])
         if wanted > available:
             detail = f"its outputs are {wanted} satoshis, its inputs {available}"
             raise SpvError(SpvFailure.OUTPUTS_ABOVE_INPUTS, _hex(digest), detail)
-        self.unproven.append(
-            UnprovenTransaction(transaction, parts, tuple(sources), tuple(heights), available - wanted)
-        )
+        self.unproven.append(UnprovenTransaction(transaction, parts, sources, available - wanted))
 
-    def _source(self, digest: bytes, index: int, outpoint: bytes) -> OutputPart:
+    def _source(self, digest: bytes, index: int, outpoint: bytes) -> Source:
         source = outpoint[:32]
         parts = self._parts.get(source) or self._known_parts(digest, index, source)
         outputs, vout = parts.outputs, int.from_bytes(outpoint[32:], "little")
         if vout >= len(outputs):
             detail = f"{_hex(source)} has {len(outputs)} outputs, no {vout}"
             raise SpvError(SpvFailure.MISSING_OUTPUT, _hex(digest), detail, index)
-        if source in self._heights and self._transactions[source].is_coinbase:
-            self.coinbases[_hex(source)] = self._heights[source]
-        return outputs[vout]
+        height = self._heights.get(source)
+        if height is not None and self._transactions[source].is_coinbase:
+            self.coinbases[_hex(source)] = height
+        return *outputs[vout], height
 
     def _known_parts(self, digest: bytes, index: int, source: bytes) -> TransactionParts:
         known = self._known.get(_hex(source))
@@ -286,7 +281,7 @@ class _Rules:
         self._next_height = height
         self._genesis, self._chronicle = chain.genesis_height, chain.chronicle_height
         self._old, self._since_genesis, self._now = (
-            int(block_flags(height, mined, chain) | extra_flags)
+            int(block_flags(height, mined, chain)) | int(extra_flags)
             for mined in (min(0, chain.genesis_height - 1), chain.genesis_height, chain.chronicle_height)
         )
 
@@ -309,10 +304,9 @@ def _run_scripts(plan: SpvPlan, rules: _Rules, limits: ScriptLimits) -> Iterator
     for each in plan.unproven:
         hasher = SignatureHasher(each.transaction, each.parts)
         for index, unlocking in enumerate(each.parts.scripts):
-            source = each.sources[index]
-            flags = rules.flags(each.source_heights[index])
+            satoshis, locking, height = each.sources[index]
             try:
-                verify_input(unlocking, source.script, hasher, index, source.satoshis, flags, limits)
+                verify_input(unlocking, locking, hasher, index, satoshis, rules.flags(height), limits)
             except ScriptError as error:
                 raise SpvError(SpvFailure.SCRIPT, each.transaction.txid(), str(error), index) from error
             yield

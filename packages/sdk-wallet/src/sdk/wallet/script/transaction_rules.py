@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from sdk.core.encodings import MAX_SATOSHIS
 from sdk.core.errors import SdkError
-from sdk.wallet.script.parts import TransactionParts
+from sdk.wallet.script.parts import NULL_OUTPOINT, TransactionParts
 
 if TYPE_CHECKING:
     from sdk.core.transaction import Transaction
 
 MAX_SIZE = 1_000_000_000
 _COINBASE_SCRIPT = range(2, 101)
-_NULL_OUTPOINT = bytes(32) + b"\xff" * 4
 
 
 class InvalidTransaction(SdkError):
@@ -42,7 +41,7 @@ def check_parts(parts: TransactionParts, *, after_genesis: bool = True) -> int:
         raise InvalidTransaction("bad-txns-vin-empty", "it has no inputs")
     if not parts.outputs:
         raise InvalidTransaction("bad-txns-vout-empty", "it has no outputs")
-    coinbase = len(parts.outpoints) == 1 and parts.outpoints[0] == _NULL_OUTPOINT
+    coinbase = parts.is_coinbase
     total = _check_outputs(parts, refuse_script_hash=after_genesis and not coinbase)
     if not coinbase:
         _check_inputs(parts)
@@ -69,7 +68,7 @@ def _check_outputs(parts: TransactionParts, *, refuse_script_hash: bool) -> int:
 def _check_inputs(parts: TransactionParts) -> None:
     seen: set[bytes] = set()
     for index, outpoint in enumerate(parts.outpoints):
-        if outpoint == _NULL_OUTPOINT:
+        if outpoint == NULL_OUTPOINT:
             raise InvalidTransaction("bad-txns-prevout-null", f"input {index} spends nothing", index)
         if outpoint in seen:
             name = f"{outpoint[31::-1].hex()}.{int.from_bytes(outpoint[32:], 'little')}"

@@ -5,8 +5,10 @@ It says yes only where the machine would; everything else, and every failure, is
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sdk.core.encodings import hash256
 from sdk.wallet.keys import curve
 from sdk.wallet.keys.hashes import hash160
 from sdk.wallet.script import sighash
@@ -23,26 +25,27 @@ _FORKID_TYPES = frozenset(
     for modifier in (0, sighash.ANYONECANPAY)
 )
 
+_point_of = lru_cache(maxsize=256)(curve.parse_point)  # a payee's inputs often share their key
+
 
 def is_simple_spend(
     unlocking: bytes, locking: bytes, hasher: SignatureHasher, input_index: int, satoshis: int, flags: int
 ) -> bool:
     """Whether this is such a spend, and valid under every flag that may be set beside FORKID."""
-    if len(locking) != 25 or locking[:3] != b"\x76\xa9\x14" or locking[23:] != b"\x88\xac":
+    if len(locking) != 25 or not flags & _FORKID:
         return False
-    size = len(unlocking)
-    signature_end = size - _KEY_PUSH
-    if not 10 <= signature_end <= 74 or not flags & _FORKID:
-        return False
-    if unlocking[0] != signature_end - 1 or unlocking[signature_end] != 33:
+    signature_end = len(unlocking) - _KEY_PUSH
+    if not 10 <= signature_end <= 74 or unlocking[0] != signature_end - 1 or unlocking[signature_end] != 33:
         return False
     key = unlocking[signature_end + 1 :]
     sighash_type = unlocking[signature_end - 1]
-    if key[0] not in (2, 3) or sighash_type not in _FORKID_TYPES or hash160(key) != locking[3:23]:
+    if key[0] not in (2, 3) or sighash_type not in _FORKID_TYPES:
+        return False
+    if locking != b"\x76\xa9\x14" + hash160(key) + b"\x88\xac":
         return False
     try:
-        point = curve.parse_point(key)
+        point = _point_of(key)
     except ValueError:
         return False
-    digest = hasher.digest(input_index, locking, satoshis, sighash_type)
+    digest = hash256(hasher.preimage(input_index, locking, satoshis, sighash_type))
     return curve.verify(point, unlocking[1 : signature_end - 1], digest)

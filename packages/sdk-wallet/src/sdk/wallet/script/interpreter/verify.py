@@ -67,10 +67,12 @@ def verify_input(
     limits: ScriptLimits,
 ) -> None:
     """``verify_script`` on bytes. Raises ``ScriptError``."""
-    version = hasher.version
-    rules = _effective_flags(flags, version > 1)
+    rules = _effective_flags(flags, False)
     if p2pkh.is_simple_spend(unlocking, locking, hasher, input_index, satoshis, rules):
         return
+    version = hasher.version
+    if version > 1:
+        rules = _effective_flags(flags, True)
     spend = Spend(hasher, input_index, satoshis, version, hasher.lock_time)
     malleable = version > 1 and bool(rules & _CHRONICLE)
     _verify(Script(unlocking), Script(locking), spend, rules, limits, malleable=malleable)

@@ -1,17 +1,19 @@
 """Rates that other work on the machine disturbs little.
 
 All contestants take turns in samples of some hundredths of a second, and the best sample of each counts: the one that
-nothing interrupted. A slow spell of the machine that lasts seconds slows all of them alike, so ratios hold; the figures
-of two runs may still differ by half.
+nothing interrupted. With ``one_core`` they share a core too, for cores differ in speed by half when neighbours use some
+of them. A slow spell of the machine that lasts seconds slows all alike, so ratios hold.
 """
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
     Contestant: TypeAlias = Callable[[float], float]
@@ -22,7 +24,23 @@ ROUNDS = 30
 ENOUGH = 3.0  # seconds: one whose every run takes longer than a sample gets fewer turns
 
 
-def contest(run: Callable[[], object], others: Mapping[str, Contestant] | None = None) -> tuple[float, dict[str, float]]:
+@contextmanager
+def one_core() -> Iterator[None]:
+    """This process, and those it starts meanwhile, on one core (where the system can do that)."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def contest(
+    run: Callable[[], object], others: Mapping[str, Contestant] | None = None
+) -> tuple[float, dict[str, float]]:
     """Operations a second of ours, and of each other contestant."""
     contestants = {"": contestant(run), **(others or {})}
     best = dict.fromkeys(contestants, 0.0)
