@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from sdk.core.transaction import OutPoint, Transaction, TransactionInput, Transa
 from sdk.wallet.keys import PrivateKey
 from sdk.wallet.script import SpvError, SpvFailure
 from sdk.wallet.script.flags import POLICY_ONLY
+from sdk.wallet.script.limits import POLICY_LIMITS
 from sdk.wallet.script.spv import check, verify
 from sdk.wallet.script.templates import data, p2pkh
 from support.payments import KEY, LOCK, Tracker, chain_of, coinbase, mint, pay, prove
@@ -350,6 +352,23 @@ def test_the_cost_is_linear() -> None:
         return best
 
     assert cost(800) < 8 * 1.8 * cost(100)
+
+
+def test_the_work_limit_is_for_all_inputs_together() -> None:
+    """Each script takes about two milliseconds; a thousand of them must not take a thousand times the limit."""
+    slow = Script(b"\x51" + b"\x61" * 2_000)
+    mined = Transaction(
+        1, [TransactionInput(OutPoint("11" * 32, 0), Script())], [TransactionOutput(10, slow) for _ in range(40)]
+    )
+    beef = Beef()
+    prove(beef, [mined], HEIGHT)
+    inputs = [TransactionInput(OutPoint(mined.txid(), vout), Script()) for vout in range(40)]
+    beef.merge_transaction(spending := Transaction(1, inputs, [TransactionOutput(5, LOCK)]))
+    check(beef, spending.txid())
+    error = refused(beef, spending.txid(), limits=replace(POLICY_LIMITS, work=10_000_000))
+    assert error.reason is SpvFailure.SCRIPT
+    assert "WORK_LIMIT" in str(error)
+    check(beef, spending.txid(), limits=replace(POLICY_LIMITS, work=60_000_000))
 
 
 def test_unrelated_transactions_are_not_judged() -> None:

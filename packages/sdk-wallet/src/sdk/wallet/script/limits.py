@@ -20,8 +20,8 @@ OLD_NUMBER_LENGTH = 4
 class ScriptLimits:
     """For outputs of Genesis and later. Sizes in bytes.
 
-    ``work`` bounds the time a script may take, in units of about one nanosecond of native code; the node has a clock
-    instead, which no verdict should hang on. ``None`` is no bound.
+    ``work`` bounds the time an input may take, in units of about one nanosecond on the machine it was measured on; the
+    node has a clock instead, which no verdict should hang on. ``None`` is no bound.
     """
 
     script_size: int
@@ -40,7 +40,7 @@ POLICY_LIMITS = ScriptLimits(
     stack_memory=100_000_000,
     operations=2**32 - 1,
     multisig_keys=2**32 - 1,
-    work=5_000_000_000,
+    work=2_000_000_000,
 )
 """What a node takes from its peers by default."""
 

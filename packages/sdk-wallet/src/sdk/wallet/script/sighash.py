@@ -32,6 +32,11 @@ _FEW_SEQUENCES = 64  # bytes
 _hash_of_few = lru_cache(maxsize=256)(hash256)  # most sequences are final, so most transactions have the same
 
 
+def is_original(sighash_type: int, *, forkid: bool = True) -> bool:
+    """Whether the type asks for the original digest; without ``forkid`` every type does."""
+    return not forkid or sighash_type & (FORKID | CHRONICLE) != FORKID
+
+
 class SignatureHasher:
     """The digests of one transaction, with what its inputs share computed once.
 
@@ -71,9 +76,9 @@ class SignatureHasher:
         With ``forkid`` false the original digest is used whatever the type says (before August 2017).
         Raises ``IndexError`` if there is no such input.
         """
-        if forkid and sighash_type & (FORKID | CHRONICLE) == FORKID:
-            return hash256(self.preimage(input_index, script_code, satoshis, sighash_type))
-        return self.original_digest(input_index, script_code, sighash_type)
+        if is_original(sighash_type, forkid=forkid):
+            return self.original_digest(input_index, script_code, sighash_type)
+        return hash256(self.preimage(input_index, script_code, satoshis, sighash_type))
 
     def preimage(self, input_index: int, script_code: bytes, satoshis: int, sighash_type: int = DEFAULT) -> bytes:
         """The bytes whose double SHA-256 is the BIP 143 style digest."""

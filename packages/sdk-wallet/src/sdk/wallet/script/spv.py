@@ -9,7 +9,7 @@ but what they spend counts when double spends are looked for.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _NONE_KNOWN: Mapping[str, Transaction] = MappingProxyType({})
 _ROOTS_AT_ONCE = 8
+_ORDINARY_WORK = 1_000_000  # of ``ScriptLimits.work``; a P2PKH input takes a tenth
 _INPUTS_PER_TURN = 32  # scripts run between two chances for other tasks of the event loop
 
 
@@ -79,7 +80,7 @@ async def verify(
 
     ``fee_rate``: satoshis per 1,000 bytes the subject must pay if it is not proven. ``known``: transactions the caller
     has verified before; they stand for txid-only entries and end the ancestry. ``extra_flags``: script rules beyond
-    consensus, as ``flags.POLICY_ONLY``.
+    consensus, as ``flags.POLICY_ONLY``. ``limits.work`` bounds all scripts together, beside a millisecond for each.
     Raises ``SpvError`` with reason, txid and input; ``ServiceUnavailable`` if the tracker cannot tell, which is no
     verdict (R52).
     """
@@ -300,13 +301,18 @@ class _Rules:
 
 
 def _run_scripts(plan: SpvPlan, rules: _Rules, limits: ScriptLimits) -> Iterator[None]:
-    """Yields after each input that is unlocked. Raises ``SpvError``."""
+    """Yields after each input that is unlocked. Raises ``SpvError``.
+
+    What ``limits.work`` allows, beyond an ordinary script's work, is for all inputs together.
+    """
     for each in plan.unproven:
         hasher = SignatureHasher(each.transaction, each.parts)
         for index, unlocking in enumerate(each.parts.scripts):
             satoshis, locking, height = each.sources[index]
             try:
-                verify_input(unlocking, locking, hasher, index, satoshis, rules.flags(height), limits)
+                work = verify_input(unlocking, locking, hasher, index, satoshis, rules.flags(height), limits)
             except ScriptError as error:
                 raise SpvError(SpvFailure.SCRIPT, each.transaction.txid(), str(error), index) from error
+            if work > _ORDINARY_WORK and limits.work is not None:
+                limits = replace(limits, work=max(limits.work - work + _ORDINARY_WORK, _ORDINARY_WORK))
             yield

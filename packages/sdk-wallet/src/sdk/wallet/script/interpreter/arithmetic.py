@@ -19,7 +19,7 @@ def unary(compute: Callable[[int], int]) -> Callable[[Machine], None]:
     def handler(machine: Machine) -> None:
         machine.need(1)
         value = machine.number(1)
-        machine.spend_work(4 * len(machine.pop()))
+        machine.pop()
         machine.push_number(compute(value))
 
     return handler
@@ -36,14 +36,15 @@ def binary(compute: Callable[[int, int], int]) -> Callable[[Machine], None]:
 def _operands(machine: Machine) -> tuple[int, int]:
     machine.need(2)
     left, right = machine.number(2), machine.number(1)
-    machine.spend_work(4 * (len(machine.pop()) + len(machine.pop())))
+    machine.pop()
+    machine.pop()
     return left, right
 
 
 def op_mul(machine: Machine) -> None:
     machine.need(2)
     left, right = machine.number(2), machine.number(1)
-    machine.spend_work(len(machine.pop()) * len(machine.pop()) // 64)
+    machine.spend_work(len(machine.pop()) * len(machine.pop()) // 16)
     machine.push_number(left * right)
 
 
@@ -65,14 +66,14 @@ def _dividend_and_divisor(machine: Machine, zero: F) -> tuple[int, int]:
     if right == 0:
         machine.fail(zero)
     divisor, dividend = len(machine.pop()), len(machine.pop())
-    machine.spend_work((max(dividend - divisor, 0) + 8) * divisor // 16)
+    machine.spend_work((max(dividend - divisor, 0) + 8) * divisor // 8)
     return left, right
 
 
 def op_2div(machine: Machine) -> None:
     machine.need(1)
     value = machine.number(1)
-    machine.spend_work(4 * len(machine.pop()))
+    machine.pop()
     machine.push_number(-(abs(value) >> 1) if value < 0 else value >> 1)
 
 
@@ -83,7 +84,8 @@ def op_lshiftnum(machine: Machine) -> None:
         machine.fail(F.INVALID_NUMBER_RANGE)
     if len(machine.stack[-2]) + count // 8 > machine.max_number:
         machine.fail(F.SCRIPTNUM_OVERFLOW)
-    machine.spend_work(4 * (len(machine.pop()) + len(machine.pop()) + count // 8))
+    machine.pop()
+    machine.pop()
     machine.push_number(-(-value << count) if value < 0 else value << count)
 
 
@@ -94,7 +96,8 @@ def op_rshiftnum(machine: Machine) -> None:
         machine.fail(F.INVALID_NUMBER_RANGE)
     if count > _MAX_SHIFT:
         machine.fail(F.BIG_INT)
-    machine.spend_work(4 * (len(machine.pop()) + len(machine.pop())))
+    machine.pop()
+    machine.pop()
     machine.push_number(-(-value >> count) if value < 0 else value >> count)
 
 
@@ -107,5 +110,6 @@ def op_numequalverify(machine: Machine) -> None:
 def op_within(machine: Machine) -> None:
     machine.need(3)
     value, low, high = machine.number(3), machine.number(2), machine.number(1)
-    machine.spend_work(4 * sum(len(machine.pop()) for _ in range(3)))
+    for _ in range(3):
+        machine.pop()
     machine.push(TRUE if low <= value < high else FALSE)

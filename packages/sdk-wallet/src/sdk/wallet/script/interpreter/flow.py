@@ -9,7 +9,6 @@ from sdk.core.script import encode_number
 from sdk.core.transaction import FINAL_SEQUENCE, LOCK_TIME_THRESHOLD
 from sdk.wallet.script.errors import ScriptFailure as F
 from sdk.wallet.script.flags import ScriptFlags
-from sdk.wallet.script.interpreter.machine import is_true
 
 if TYPE_CHECKING:
     from sdk.wallet.script.interpreter.machine import Machine
@@ -73,7 +72,9 @@ def _condition(machine: Machine) -> bool:
         machine.fail(F.UNBALANCED_CONDITIONAL)
     if machine.flags & _MINIMALIF and machine.stack[-1] not in (b"", b"\x01"):
         machine.fail(F.MINIMALIF)
-    return is_true(machine.pop())
+    value = machine.top_is_true()
+    machine.pop()
+    return value
 
 
 def _is_version(machine: Machine) -> bool:
@@ -107,7 +108,7 @@ def op_endif(machine: Machine) -> None:
 
 def op_verify(machine: Machine) -> None:
     machine.need(1)
-    if not is_true(machine.stack[-1]):
+    if not machine.top_is_true():
         machine.fail(F.VERIFY)
     machine.pop()
 

@@ -20,8 +20,12 @@ _MINIMALDATA = int(ScriptFlags.MINIMALDATA)
 _UTXO_AFTER_GENESIS = int(ScriptFlags.UTXO_AFTER_GENESIS)
 _UTXO_AFTER_CHRONICLE = int(ScriptFlags.UTXO_AFTER_CHRONICLE)
 
-_INSTRUCTION_COST = 500  # nanoseconds, about what one takes here
-_SKIPPED_COST = 200
+# Nanoseconds, about what each takes here (see ``ScriptLimits.work``).
+_INSTRUCTION_COST = 1_000
+_SKIPPED_COST = 500
+_READING_COST = 4  # a byte of a number
+_WRITING_COST = 2
+_SHORT = 8  # numbers whose cost is that of the instruction
 TRUE = b"\x01"
 FALSE = b""
 
@@ -33,6 +37,7 @@ class Machine:
     """
 
     __slots__ = (
+        "allowed_work",
         "alt",
         "blocked",
         "code",
@@ -67,7 +72,7 @@ class Machine:
         self.since_genesis = bool(flags & _UTXO_AFTER_GENESIS)
         self.max_number = self._max_number()
         self.max_memory = limits.stack_memory
-        self.work = limits.work if limits.work is not None else 1 << 100
+        self.work = self.allowed_work = limits.work if limits.work is not None else 1 << 100
         self.stack: list[bytes] = []
         self.alt: list[bytes] = []
         self.memory = 0
@@ -113,6 +118,8 @@ class Machine:
     def push_number(self, value: int) -> None:
         """A computed number; after Genesis it must not be longer than an operand may be."""
         data = encode_number(value)
+        if len(data) > _SHORT:
+            self.spend_work(_WRITING_COST * len(data))
         if self.since_genesis and len(data) > self.max_number:
             raise ScriptError(ScriptFailure.SCRIPTNUM_OVERFLOW)
         self.push(data)
@@ -134,12 +141,23 @@ class Machine:
             raise ScriptError(ScriptFailure.SCRIPTNUM_OVERFLOW)
         if self.minimal and not is_minimal_number(data):
             raise ScriptError(ScriptFailure.SCRIPTNUM_MINENCODE)
+        if len(data) > _SHORT:
+            self.spend_work(_READING_COST * len(data))
         return decode_number(data)
+
+    def top_is_true(self) -> bool:
+        """Whether the top item is; it stays."""
+        self.spend_work(len(self.stack[-1]))
+        return is_true(self.stack[-1])
 
     def spend_work(self, cost: int) -> None:
         self.work -= cost
         if self.work < 0:
             raise ScriptError(ScriptFailure.WORK_LIMIT)
+
+    @property
+    def work_done(self) -> int:
+        return self.allowed_work - self.work
 
     def reserve(self, size: int) -> None:
         """Refuse a result of ``size`` bytes before it is made, if the stack cannot hold it."""
@@ -229,9 +247,8 @@ def is_true(data: bytes) -> bool:
     """False is any number of zero bytes, the last of which may be 0x80."""
     if not data:
         return False
-    if data[-1] not in (0, 0x80):
-        return True
-    return any(data[:-1])
+    before_last = len(data) - 1
+    return data[-1] not in (0, 0x80) or data.count(0, 0, before_last) != before_last
 
 
 def is_minimal_number(data: bytes) -> bool:

@@ -25,8 +25,9 @@ _CHRONICLE = int(ScriptFlags.CHRONICLE)
 _NULLFAIL = int(ScriptFlags.NULLFAIL)
 _NULLDUMMY = int(ScriptFlags.NULLDUMMY)
 _COUNT_LENGTH = 4
-_CHECK_COST = 50_000
+_CHECK_COST = 70_000
 _SCAN_COST = 150
+_TAKING_APART_COST = 10
 _MODIFIERS = sighash.CHRONICLE | sighash.FORKID | sighash.ANYONECANPAY
 
 
@@ -150,6 +151,9 @@ def is_signed(machine: Machine, signature: bytes, key: bytes, code: bytes) -> bo
     if not signature or not _has_key_shape(key):
         return False
     machine.spend_work(_CHECK_COST + 3 * (len(code) + machine.spend.hasher.size))
+    forkid = bool(machine.flags & _FORKID)
+    if sighash.is_original(signature[-1], forkid=forkid):
+        machine.spend_work(_SCAN_COST * len(code) + _TAKING_APART_COST * machine.spend.hasher.size)
     try:
         point = curve.parse_point(key)
     except ValueError:
@@ -162,7 +166,7 @@ def is_signed(machine: Machine, signature: bytes, key: bytes, code: bytes) -> bo
         code,
         machine.spend.satoshis,
         signature[-1],
-        forkid=bool(machine.flags & _FORKID),
+        forkid=forkid,
     )
     return curve.verify_compact(point, r.to_bytes(32, "big") + s.to_bytes(32, "big"), digest)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sdk.wallet.script.interpreter.machine import Machine
 
 _MAX_SIZE = 2**31 - 1
+_REWRITING_COST = 6  # a byte of a number that is read and written
 
 
 def op_cat(machine: Machine) -> None:
@@ -51,6 +52,7 @@ def op_num2bin(machine: Machine) -> None:
     _fits(machine, size)
     machine.reserve(max(size, len(machine.stack[-2])))
     machine.pop()
+    machine.spend_work(_REWRITING_COST * len(machine.stack[-1]))
     number = minimally_encoded(machine.pop())
     if len(number) > size:
         machine.fail(F.IMPOSSIBLE_ENCODING)
@@ -69,7 +71,7 @@ def _widened(number: bytes, size: int) -> bytes:
 
 def op_bin2num(machine: Machine) -> None:
     machine.need(1)
-    machine.spend_work(len(machine.stack[-1]))
+    machine.spend_work(_REWRITING_COST * len(machine.stack[-1]))
     number = minimally_encoded(machine.pop())
     if len(number) > machine.max_number:
         machine.fail(F.INVALID_NUMBER_RANGE)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from sdk.core.script import encode_number
 from sdk.wallet.script.errors import ScriptFailure as F
-from sdk.wallet.script.interpreter.machine import is_true
 
 if TYPE_CHECKING:
     from sdk.wallet.script.interpreter.machine import Machine
@@ -60,7 +59,7 @@ def op_2swap(machine: Machine) -> None:
 
 def op_ifdup(machine: Machine) -> None:
     machine.need(1)
-    if is_true(machine.stack[-1]):
+    if machine.top_is_true():
         machine.push(machine.stack[-1])
 
 

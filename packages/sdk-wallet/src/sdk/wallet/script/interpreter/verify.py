@@ -10,7 +10,7 @@ from sdk.wallet.script.errors import ScriptError, ScriptFailure
 from sdk.wallet.script.flags import STANDARD, ScriptFlags
 from sdk.wallet.script.interpreter import p2pkh, table
 from sdk.wallet.script.interpreter.context import Spend
-from sdk.wallet.script.interpreter.machine import Machine, is_true
+from sdk.wallet.script.interpreter.machine import Machine
 from sdk.wallet.script.limits import POLICY_LIMITS
 from sdk.wallet.script.sighash import SignatureHasher
 
@@ -65,17 +65,17 @@ def verify_input(
     satoshis: int,
     flags: int,
     limits: ScriptLimits,
-) -> None:
-    """``verify_script`` on bytes. Raises ``ScriptError``."""
+) -> int:
+    """``verify_script`` on bytes; the work it took (see ``ScriptLimits``). Raises ``ScriptError``."""
     rules = _effective_flags(flags, False)
     if p2pkh.is_simple_spend(unlocking, locking, hasher, input_index, satoshis, rules):
-        return
+        return 0
     version = hasher.version
     if version > 1:
         rules = _effective_flags(flags, True)
     spend = Spend(hasher, input_index, satoshis, version, hasher.lock_time)
     malleable = version > 1 and bool(rules & _CHRONICLE)
-    _verify(Script(unlocking), Script(locking), spend, rules, limits, malleable=malleable)
+    return _verify(Script(unlocking), Script(locking), spend, rules, limits, malleable=malleable)
 
 
 @lru_cache(maxsize=256)
@@ -98,7 +98,7 @@ def _effective_flags(flags: int, higher_version: bool) -> int:
 
 def _verify(
     unlocking: Script, locking: Script, spend: Spend, flags: int, limits: ScriptLimits, *, malleable: bool
-) -> None:
+) -> int:
     if flags & _SIGPUSHONLY and not unlocking.is_push_only():
         raise ScriptError(ScriptFailure.SIG_PUSHONLY, "unlocking")
     machine = Machine(spend, flags, limits, _table(flags))
@@ -115,10 +115,11 @@ def _verify(
         _judge(machine, "redeem")
     if flags & _CLEANSTACK and len(machine.stack) != 1:
         raise ScriptError(ScriptFailure.CLEANSTACK, "locking")
+    return machine.work_done
 
 
 def _judge(machine: Machine, name: str) -> None:
-    if not machine.stack or not is_true(machine.stack[-1]):
+    if not machine.stack or not machine.top_is_true():
         raise ScriptError(ScriptFailure.EVAL_FALSE, name)
 
 
