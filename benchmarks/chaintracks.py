@@ -13,6 +13,7 @@ from sdk.chaintracks.chain import HeaderChain
 from sdk.chaintracks.consensus import Rules
 from sdk.chaintracks.consensus.compact import target_of, work_of
 from sdk.chaintracks.store.migrations import MIGRATIONS
+from sdk.chaintracks.store.opening import sql_store
 from sdk.chaintracks.verify import verify_file
 from sdk.core.chain import MAIN, MOCK
 from sdk.core.header import BlockHeader
@@ -50,7 +51,7 @@ async def _store() -> float:
     with tempfile.TemporaryDirectory() as folder:
         async with await Database.open(f"sqlite:///{folder}/headers.sqlite") as database:
             await upgrade(database, [MIGRATIONS])
-            chain = await HeaderChain.open("mock", database, clock=lambda: datetime(2036, 1, 1, tzinfo=UTC))
+            chain = await HeaderChain.open("mock", sql_store(database), clock=lambda: datetime(2036, 1, 1, tzinfo=UTC))
             started = time.perf_counter()
             for at in range(0, len(raw), 2000 * 80):
                 await chain.extend(raw[at : at + 2000 * 80])

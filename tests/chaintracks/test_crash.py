@@ -1,4 +1,4 @@
-"""Killed before and after every COMMIT: the store is always a whole chain, and the rest can be added to it."""
+"""Killed around every COMMIT and every write to a file: the store is a whole chain, and the rest can be added."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sdk.chaintracks.chain import HeaderChain
 from sdk.chaintracks.store.migrations import MIGRATIONS
+from sdk.chaintracks.store.opening import StoreContext, open_store
 from sdk.service.database import Database
 from sdk.service.migrations import upgrade
 from support.header_rig import GENESIS, grown, raw
@@ -26,11 +29,14 @@ import asyncio, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from sdk.chaintracks.chain import HeaderChain
+from sdk.chaintracks.store.opening import StoreContext, open_store
 from sdk.service.database import Database
 
 async def main(folder):
     async with await Database.open(f"sqlite:///{folder}/h.sqlite") as database:
-        chain = await HeaderChain.open("mock", database, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC), keep=20)
+        store = open_store(sys.argv[2], StoreContext("mock", database))
+        clock = lambda: datetime(2026, 1, 1, tzinfo=UTC)
+        chain = await HeaderChain.open("mock", store, clock=clock, keep=20)
         for path in sorted(folder.glob("*.batch")):
             await chain.extend(path.read_bytes())
 
@@ -46,16 +52,33 @@ def batches() -> list[list[BlockHeader]]:
     return [trunk[1:], loser[8:], winner[6:], grown(winner, 530, salt="far")[13:]]
 
 
-def run(folder: Path, plan: str) -> int:
-    environment = {**os.environ, "SDK_FAILPOINTS": plan, "SDK_FAILPOINTS_FILTER": "commit"}
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(folder)], env=environment, timeout=120, check=False)
-    return done.returncode
+def deep_batches() -> list[list[BlockHeader]]:
+    """Growth that is buried at once, a branch that starts among what is buried, and growth after it."""
+    trunk = grown([GENESIS], 150)
+    winner = grown(trunk[:100], 60, salt="winner")
+    return [trunk[1:], winner[100:], grown(winner, 2)[160:]]
 
 
-async def test_killed_around_any_commit_the_store_holds_a_whole_chain(tmp_path: Path) -> None:
-    parts = batches()
-    whole = [GENESIS, *parts[0][:5], *parts[2], *parts[3]]
-    states = [raw([GENESIS]), raw([GENESIS, *parts[0]]), raw([GENESIS, *parts[0][:5], *parts[2]]), raw(whole)]
+def run(folder: Path, plan: str, store: str) -> int:
+    environment = {**os.environ, "SDK_FAILPOINTS": plan, "SDK_FAILPOINTS_FILTER": "commit|chaintracks"}
+    command = [sys.executable, "-c", SCRIPT, str(folder), store.format(folder)]
+    return subprocess.run(command, env=environment, timeout=120, check=False).returncode
+
+
+@pytest.mark.parametrize(
+    ("store", "parts", "forks"),
+    [("sql", batches(), (1, 0, 6, 13)), ("files:{}/headers", deep_batches(), (1, 100, 160))],
+    ids=["sql", "files"],
+)
+async def test_killed_at_any_point_the_store_holds_a_whole_chain_and_all_that_was_acknowledged(
+    tmp_path: Path, store: str, parts: list[list[BlockHeader]], forks: tuple[int, ...]
+) -> None:
+    """``forks`` are the heights at which the batches begin to replace what is there; 0 for one that changes nothing."""
+    states, following = [raw([GENESIS])], [0]
+    for number, (part, fork) in enumerate(zip(parts, forks, strict=True), 1):
+        if fork:
+            following.append(number)
+            states.append(states[-1][: fork * 80] + raw(part))
     template = tmp_path / "template"
     template.mkdir()
     for number, part in enumerate(parts):
@@ -64,21 +87,26 @@ async def test_killed_around_any_commit_the_store_holds_a_whole_chain(tmp_path: 
         await upgrade(database, [MIGRATIONS])
     recorded = tmp_path / "points"
     shutil.copytree(template, tmp_path / "0")
-    assert run(tmp_path / "0", f"record:{recorded}") == 0
+    assert run(tmp_path / "0", f"record:{recorded}", store) == 0
     points = recorded.read_text().splitlines()
-    assert len(points) >= 10  # genesis, four batches, one trim: before and after each
-    seen = set()
+    assert len(points) >= 10
+    reached = []
     for number in range(1, len(points) + 1):
         folder = tmp_path / str(number)
         shutil.copytree(template, folder)
-        assert run(folder, f"kill:{number}") == -signal.SIGKILL
+        assert run(folder, f"kill:{number}", store) == -signal.SIGKILL
         async with await Database.open(f"sqlite:///{folder}/h.sqlite") as database:
-            chain = await HeaderChain.open("mock", database, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC), keep=20)
+            opened = open_store(store.format(folder), StoreContext("mock", database))
+            clock = lambda: datetime(2026, 1, 1, tzinfo=UTC)  # noqa: E731
+            chain = await HeaderChain.open("mock", opened, clock=clock, keep=20)
             held = await chain.headers(0, 1000)
             assert held in states
-            seen.add(held)
+            reached.append(states.index(held))
             assert chain.tip.work == 2 * len(held) // 80
-            for part in parts[(0, 1, 3, 4)[states.index(held)] :]:
+            assert await chain.store.last_event() == len(await chain.store.events_after(0)) == reached[-1]
+            for part in parts[following[reached[-1]] :]:
                 await chain.extend(raw(part))
-            assert await chain.headers(0, 1000) == raw(whole)
-    assert seen == set(states)
+            assert await chain.headers(0, 1000) == states[-1]
+            await opened.close()
+    assert reached == sorted(reached)  # what was there is never lost
+    assert set(reached) == set(range(len(states)))

@@ -14,6 +14,8 @@ from sdk.chaintracks.chain import HeaderChain
 from sdk.chaintracks.engine import Chaintracks
 from sdk.chaintracks.errors import InvalidHeader, StoreCorrupted, StoreMoved, UnknownParent
 from sdk.chaintracks.sources.whatsonchain import WhatsOnChainSource
+from sdk.chaintracks.store.opening import sql_store
+from sdk.chaintracks.store.sql import SqlLive
 from sdk.core.errors import ConfigurationError, StorageUnavailable
 from sdk.service.database import Database
 from sdk.service.http_client import HttpClient, HttpPolicy
@@ -32,6 +34,12 @@ def plain_source(url: str) -> WhatsOnChainSource:
     """Without second attempts, so that no test waits."""
     policy = HttpPolicy(attempts=1, breaker_threshold=1000)
     return WhatsOnChainSource(url, name=url, http=HttpClient(url, service=url, policy=policy))
+
+
+def sql_of(tracks: Chaintracks) -> Database:
+    live = tracks.chain.store.live
+    assert isinstance(live, SqlLive)
+    return live.database
 
 
 @asynccontextmanager
@@ -122,7 +130,7 @@ async def test_headers_below_memory_are_served_and_reorganised_from_the_store(tm
     second = grown(first[:101], 605, salt="deep")
     async with await Database.open(f"sqlite:///{tmp_path}/headers.sqlite") as database:
         await (await Chaintracks.open("mock", database, [])).stop()
-        chain = await HeaderChain.open("mock", database, clock=lambda: NOW, keep=20)
+        chain = await HeaderChain.open("mock", sql_store(database), clock=lambda: NOW, keep=20)
         await chain.extend(raw(first[1:]))
         assert chain.tree.root.height == 680
         assert await chain.headers(0, 1000) == raw(first)
@@ -135,7 +143,7 @@ async def test_headers_below_memory_are_served_and_reorganised_from_the_store(tm
         assert change is not None
         assert change.depth == 600
         assert await chain.headers(0, 1000) == raw(second)
-        again = await HeaderChain.open("mock", database, clock=lambda: NOW, keep=20)
+        again = await HeaderChain.open("mock", sql_store(database), clock=lambda: NOW, keep=20)
         assert again.tip.hash == chain.tip.hash
         assert again.tip.work == 2 * 706
 
@@ -144,8 +152,8 @@ async def test_headers_below_memory_are_served_and_reorganised_from_the_store(tm
 async def test_no_fork_below_a_checkpoint_that_is_held(tmp_path: Path, keep: int) -> None:
     chain = grown([GENESIS], 600)
     async with service(tmp_path) as tracks:
-        database = tracks.chain.store.database
-        opened = await HeaderChain.open("mock", database, clock=lambda: NOW, keep=keep)
+        database = sql_of(tracks)
+        opened = await HeaderChain.open("mock", sql_store(database), clock=lambda: NOW, keep=keep)
         opened.rules = replace(opened.rules, checkpoints={50: bytes.fromhex(chain[50].hash())[::-1]})
         await opened.extend(raw(chain[1:]))
         with pytest.raises(InvalidHeader, match="bad-fork-prior-to-checkpoint") as caught:
@@ -241,7 +249,7 @@ async def test_what_the_store_refuses_is_not_shown_and_may_come_again(
     chain = grown([GENESIS], 6)
     async with service(tmp_path) as tracks:
         await tracks.chain.extend(raw(chain[1:4]))
-        real = tracks.chain.store.apply
+        real = tracks.chain.store.live.apply
 
         async def full(*_: object, **__: object) -> None:
             raise StorageUnavailable("no space left")
@@ -250,14 +258,14 @@ async def test_what_the_store_refuses_is_not_shown_and_may_come_again(
             await real(*args, **options)
             raise asyncio.CancelledError
 
-        monkeypatch.setattr(tracks.chain.store, "apply", full)
+        monkeypatch.setattr(tracks.chain.store.live, "apply", full)
         with pytest.raises(StorageUnavailable):
             await tracks.chain.extend(raw(chain[4:]))
         assert tracks.chain.tip.height == 3
-        monkeypatch.setattr(tracks.chain.store, "apply", cut_off)
+        monkeypatch.setattr(tracks.chain.store.live, "apply", cut_off)
         with pytest.raises(asyncio.CancelledError):
             await tracks.chain.extend(raw(chain[4:6]))
-        monkeypatch.setattr(tracks.chain.store, "apply", real)
+        monkeypatch.setattr(tracks.chain.store.live, "apply", real)
         await tracks.chain.extend(raw(chain[4:]))
         assert await tracks.chain.headers(0, 10) == raw(chain)
     async with service(tmp_path) as tracks:
@@ -296,18 +304,18 @@ async def test_a_listener_that_fails_stops_nothing(tmp_path: Path) -> None:
 async def test_a_store_of_another_network_or_with_damage_is_refused(tmp_path: Path) -> None:
     async with service(tmp_path) as tracks:
         await tracks.chain.extend(raw(grown([GENESIS], 5)[1:]))
-        database = tracks.chain.store.database
+        database = sql_of(tracks)
         with pytest.raises(StoreCorrupted, match="another chain than main"):
-            await HeaderChain.open("main", database, clock=lambda: NOW)
+            await HeaderChain.open("main", sql_store(database), clock=lambda: NOW)
         with pytest.raises(ConfigurationError, match="no network is named"):
-            await HeaderChain.open("nowhere", database, clock=lambda: NOW)
+            await HeaderChain.open("nowhere", sql_store(database), clock=lambda: NOW)
         await database.write(
             lambda unit: unit.connection.exec_driver_sql(
                 "UPDATE chaintracks_headers SET raw = zeroblob(80) WHERE height = 3"
             )
         )
         with pytest.raises(StoreCorrupted, match="height 3"):
-            await HeaderChain.open("mock", database, clock=lambda: NOW)
+            await HeaderChain.open("mock", sql_store(database), clock=lambda: NOW)
 
 
 async def test_the_loop_follows_by_itself_and_stops(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sdk.chaintracks.chain import HeaderChain
 from sdk.chaintracks.errors import StoreMoved
 from sdk.chaintracks.events import MAX_ADDED, MAX_EVENTS
 from sdk.chaintracks.store.migrations import MIGRATIONS
+from sdk.chaintracks.store.opening import sql_store
 from sdk.service.database import Database
 from sdk.service.migrations import downgrade, upgrade
 from support.databases import DIALECTS, empty_database
@@ -27,7 +28,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def opened(database: Database, *, keep: int = 10) -> HeaderChain:
-    return await HeaderChain.open("mock", database, clock=lambda: NOW, keep=keep)
+    return await HeaderChain.open("mock", sql_store(database), clock=lambda: NOW, keep=keep)
 
 
 @asynccontextmanager

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sdk.chaintracks.chain import HeaderChain
-from sdk.chaintracks.store import HeaderStore, StoredHeader
 from sdk.chaintracks.store.migrations import MIGRATIONS
+from sdk.chaintracks.store.opening import sql_store
 from sdk.service.database import Database
 from sdk.service.migrations import downgrade, installed, status, upgrade
 from support.databases import DIALECTS, empty_database
@@ -29,10 +29,10 @@ async def test_migrations_and_the_chain_work_on(dialect: str, tmp_path: Path) ->
             assert await database.read(lambda unit: MIGRATIONS.drift(unit.connection)) == []
             first = grown([GENESIS], 40)
             second = grown(first[:20], 30, salt="x")
-            chain = await HeaderChain.open("mock", database, clock=lambda: NOW, keep=10)
+            chain = await HeaderChain.open("mock", sql_store(database), clock=lambda: NOW, keep=10)
             await chain.extend(raw(first[1:]))
             await chain.extend(raw(second[20:]))
-            again = await HeaderChain.open("mock", database, clock=lambda: NOW, keep=10)
+            again = await HeaderChain.open("mock", sql_store(database), clock=lambda: NOW, keep=10)
             for each in (chain, again):
                 assert await each.headers(0, 100) == raw(second)
                 assert await each.find(bytes.fromhex(first[30].hash())[::-1]) == (30, first[30].to_bytes())
@@ -43,19 +43,3 @@ async def test_migrations_and_the_chain_work_on(dialect: str, tmp_path: Path) ->
 
 def test_the_migrations_are_found_by_their_entry_point() -> None:
     assert [each for each in installed() if each.component == "chaintracks"] == [MIGRATIONS]
-
-
-async def test_a_header_that_is_there_already_stays_as_it_is(tmp_path: Path) -> None:
-    async with await Database.open(f"sqlite:///{tmp_path}/h.sqlite") as database:
-        await upgrade(database, [MIGRATIONS])
-        store = HeaderStore(database)
-        assert await store.top() is None
-        header = StoredHeader(b"\1" * 32, 0, 5, True, b"\2" * 80, 1 << 200)
-        await store.begin(header)
-        await store.apply([header._replace(height=9, active=False)])
-        assert await store.find(b"\1" * 32) == header
-        assert await store.top() == 5
-        await store.apply([], forgotten=[b"\1" * 32])  # never an active one
-        assert await store.active(5, 5) == [b"\2" * 80]
-        await store.apply([], deactivated=[b"\1" * 32], forgotten=[b"\1" * 32])
-        assert await store.find(b"\1" * 32) is None

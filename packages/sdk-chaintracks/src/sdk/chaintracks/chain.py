@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from sdk.chaintracks.checking import HeaderChecker
 from sdk.chaintracks.consensus import WINDOW, Rules, Window, check_batch
 from sdk.chaintracks.consensus.compact import work_of
 from sdk.chaintracks.consensus.fields import (
@@ -14,29 +15,34 @@ from sdk.chaintracks.consensus.fields import (
     header_hash,
     header_time,
     previous_hash,
+    split,
 )
-from sdk.chaintracks.consensus.header import LINKAGE
 from sdk.chaintracks.errors import InvalidHeader, StoreCorrupted, UnknownParent
-from sdk.chaintracks.events import EventHeader
-from sdk.chaintracks.store import HeaderStore, Move, StoredHeader
-from sdk.chaintracks.tree import HeaderTree, Node
+from sdk.chaintracks.events import MAX_ADDED, EventHeader, listed
+from sdk.chaintracks.loading import load
+from sdk.chaintracks.store import Move, StoredHeader
 from sdk.core.chain import ChainParameters
 from sdk.core.errors import ConfigurationError
+from sdk.service.failpoints import reach
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sdk.chaintracks.events import TipEvent
-    from sdk.chaintracks.tree import TipChange
+    from sdk.chaintracks.store import HeaderStore
+    from sdk.chaintracks.tree import HeaderTree, Node, TipChange
     from sdk.core.ports import Clock
-    from sdk.service.database import Database
 
 KEEP = 2000
-"""Headers below the tip that stay in memory with their branches; older ones are in the store alone."""
+"""Headers below the tip that stay in memory with their branches; older ones are buried."""
 SLACK = 500
 MAX_SIDE = 10_000
 """Headers beside the active chain; the branches of least work are forgotten first."""
+RETAINED = 8000
+"""Rows of buried headers that stay a while, for other processes that share the database."""
+AT_ONCE = 100
+"""Headers of a run from which on it is buried at once when it grows the chain."""
 
 log = get_logger(__name__)
 
@@ -48,18 +54,36 @@ class HeaderChain:
     they must not block. ``last_event`` is the id of the last one that was told.
     """
 
-    def __init__(self, rules: Rules, store: HeaderStore, *, clock: Clock, keep: int = KEEP) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        store: HeaderStore,
+        *,
+        clock: Clock,
+        keep: int = KEEP,
+        checker: HeaderChecker | None = None,
+    ) -> None:
         self.rules, self.store = rules, store
         self._clock, self._keep = clock, keep
+        self._checker = checker or HeaderChecker(rules)
         self._lock = asyncio.Lock()
         self._tree: HeaderTree | None = None
         self._before = Window(0)  # what precedes the tree's root
+        self._attached = False
         self._stale = False
         self.listeners: list[Callable[[TipEvent], None]] = []
         self.last_event = 0
 
     @classmethod
-    async def open(cls, chain: str, database: Database, *, clock: Clock, keep: int = KEEP) -> HeaderChain:
+    async def open(
+        cls,
+        chain: str,
+        store: HeaderStore,
+        *,
+        clock: Clock,
+        keep: int = KEEP,
+        checker: HeaderChecker | None = None,
+    ) -> HeaderChain:
         """The chain as it was stored, or its first header. The tables are made by ``sdk.service.migrations.upgrade``.
 
         Raises ``StoreCorrupted`` when the store holds another network or damaged headers, ``StorageError``.
@@ -68,13 +92,11 @@ class HeaderChain:
             rules = Rules.of(ChainParameters.named(chain))
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
-        headers = cls(rules, HeaderStore(database), clock=clock, keep=keep)
-        if await headers.store.top() is None:
-            await headers.store.begin(_genesis(rules))
-        if await headers.store.active(0, 0) != [rules.genesis]:
-            raise StoreCorrupted(f"the store holds another chain than {chain}: name a database of its own for {chain}")
-        headers.last_event = await headers.store.last_event()
+        headers = cls(rules, store, clock=clock, keep=keep, checker=checker)
+        headers.last_event = await store.last_event()
         await headers._load()
+        if await headers.header_at(0) != rules.genesis:
+            raise StoreCorrupted(f"the store holds another chain than {chain}: name a database of its own for {chain}")
         return headers
 
     @property
@@ -94,9 +116,7 @@ class HeaderChain:
         node = self.tree.at(height)
         if node is not None:
             return node.raw
-        if not 0 <= height < self.tree.root.height:
-            return None
-        return next(iter(await self.store.active(height, height)), None)
+        return self.store.bulk.header(height) if height < self.tree.root.height else None
 
     async def hash_at(self, height: int) -> bytes | None:
         node = self.tree.at(height)
@@ -106,23 +126,24 @@ class HeaderChain:
         return None if raw is None else header_hash(raw)
 
     async def find(self, block_hash: bytes) -> tuple[int, bytes] | None:
-        """Height and header of a block that is or was on the chain, as far as it is still known."""
+        """Height and header of a block that is on the chain, or was on it or beside it, as far as it is still known."""
         node = self.tree.get(block_hash)
         if node is not None:
             return node.height, node.raw
-        stored = await self.store.find(block_hash)
-        return None if stored is None else (stored.height, stored.raw)
+        height = self._buried(block_hash)
+        if height is not None:
+            return height, self.store.bulk.read(height, 1)
+        row = await self.store.live.find(block_hash)
+        return None if row is None else (row.height, row.raw)
 
     async def headers(self, first: int, count: int) -> bytes:
         """Up to ``count`` active headers from height ``first`` on; fewer at the tip."""
         tree = self.tree
         last = min(first + count - 1, tree.tip.height)
-        old: Sequence[bytes] = ()
-        if first < tree.root.height:
-            old = await self.store.active(first, min(last, tree.root.height - 1))
+        old = self.store.bulk.read(first, min(last + 1, tree.root.height) - first) if first < tree.root.height else b""
         start = max(0, first - tree.root.height)
         recent = tree.active[start : max(start, last - tree.root.height + 1)]
-        return b"".join([*old, *(node.raw for node in recent)])
+        return b"".join([old, *(node.raw for node in recent)])
 
     # adding
 
@@ -139,35 +160,59 @@ class HeaderChain:
 
         Headers that are known are passed over. The run ends before a header whose time lies too far ahead, unless it
         is the first. ``anywhere`` lets the run start below what is in memory. Raises ``InvalidHeader`` (nothing of the
-        run is kept), ``UnknownParent``, ``ParseError``, ``StoreMoved``, ``StorageError``.
+        run is kept, or of one over ``checking.PIECE`` headers the pieces before the fault), ``UnknownParent``,
+        ``ParseError``, ``StoreMoved``, ``StorageError``.
         """
         async with self._lock:
             if self._stale:
                 await self._load()
-            at = 0
-            while at < len(raw) and header_hash(raw[at : at + HEADER]) in self.tree:
-                at += HEADER
-            if at == len(raw):
+            raw = self._unknown(raw)
+            parent = await self._parent(raw, anywhere) if raw else None
+            if parent is None:
                 return None
-            raw = raw[at:]
-            parent = await self._parent(raw, anywhere)
+            if parent is self.tip and self._buries(len(raw) // HEADER):
+                return await self._bury(raw, parent)
             nodes = self._checked(raw, parent)
             change = self.tree.plan(nodes[-1])
+            if not self._attached:
+                await self._switch_detached(change)
+                return None
             event = await self._keep_nodes(nodes, change)
             if event is not None:
                 self._tell(event)
             await self._trim()
-        return event
+            return event
 
-    async def _parent(self, raw: bytes, anywhere: bool) -> Node:
+    def _unknown(self, raw: bytes) -> bytes:
+        """What comes after the headers that are known already."""
+        at = 0
+        while at < len(raw):
+            block_hash = header_hash(raw[at : at + HEADER])
+            if block_hash not in self.tree and self._buried(block_hash) is None:
+                break
+            at += HEADER
+        return raw[at:]
+
+    def _buried(self, block_hash: bytes) -> int | None:
+        """Height of an active header below what is in memory."""
+        height = self.store.bulk.height_of(block_hash)
+        return height if height is not None and height < self.tree.root.height else None
+
+    async def _parent(self, raw: bytes, anywhere: bool) -> Node | None:
+        """What the run builds on; None when that is buried and the run does not have the work to replace what is."""
         wanted = previous_hash(raw)
         parent = self.tree.get(wanted)
-        if parent is None and anywhere:
-            stored = await self.store.find(wanted)
-            if stored is not None and stored.active and stored.height < self.tree.root.height:
-                self._refuse_below_checkpoint(raw, stored.height)  # before much of the chain is loaded
-                await self._load(stored.height)
-                parent = self.tree.get(wanted)
+        height = self._buried(wanted) if parent is None and anywhere else None
+        if height is not None:
+            self._refuse_below_checkpoint(raw, height)
+            batch = check_batch(self.rules, raw, height + 1, wanted, self._buried_window(height), self._now())
+            if self.store.bulk.work_at(height) + batch.work <= self.tip.work:
+                log.info(
+                    "a branch from among the buried headers has less work", height=height, headers=len(batch.hashes)
+                )
+                return None
+            await self._load(height)
+            parent = self.tree.get(wanted)
         if parent is None:
             raise UnknownParent(display(header_hash(raw[:HEADER])), display(wanted))
         self._refuse_below_checkpoint(raw, parent.height)
@@ -181,8 +226,7 @@ class HeaderChain:
             raise InvalidHeader("bad-fork-prior-to-checkpoint", parent_height + 1, block_hash, fault)
 
     def _checked(self, raw: bytes, parent: Node) -> list[Node]:
-        now = int(self._clock().timestamp())
-        first, window = parent.height + 1, self.window(parent)
+        first, window, now = parent.height + 1, self.window(parent), self._now()
         try:
             batch = check_batch(self.rules, raw, first, parent.hash, window, now)
         except InvalidHeader as error:
@@ -190,46 +234,33 @@ class HeaderChain:
                 raise
             raw = raw[: (error.height - first) * HEADER]
             batch = check_batch(self.rules, raw, first, parent.hash, window, now)
-        missing = [each.rule for each in batch.unchecked if each.rule == LINKAGE]
-        if missing:
-            raise AssertionError(f"height {first} was not linked to its parent: please report this")
-        raws = [raw[at : at + HEADER] for at in range(0, len(raw), HEADER)]
+        raws = split(raw)
         return self.tree.draft(parent, raws, batch.hashes, [work_of(header_bits(each)) for each in raws])
 
     async def _keep_nodes(self, nodes: list[Node], change: TipChange | None) -> TipEvent | None:
         added = {node.hash for node in change.added} if change is not None else set()
         inserted = [_row(node, node.hash in added) for node in nodes]
-        fresh = {node.hash for node in nodes}
+        removed = () if change is None else change.removed
         self._stale = True  # until the store has answered: a write that is cut off may have been committed
-        move = None
-        if change is not None:
-            move = Move(self._clock(), [*map(_noted, change.added)], [*map(_noted, change.removed)])
-        event = await self.store.apply(
-            inserted,
-            [each for each in added if each not in fresh],
-            [] if change is None else [node.hash for node in change.removed],
+        event = await self.store.live.apply(
+            [*inserted, *(_row(node, False) for node in removed)],  # those that were buried have no row
+            activated=added if removed else (),  # a row may have been there since an earlier reorganisation
+            deactivated=[node.hash for node in removed],
             expected_tip=self.tip.hash,
-            move=move,
+            move=None if change is None else self._move(change),
         )
         for node in nodes:
             self.tree.add(node)
         if change is not None:
+            reach("chaintracks.before-unbury")
+            self.store.bulk.truncate(change.added[0].height)
             self.tree.switch(change)
         self._stale = False
         return event
 
-    async def _trim(self) -> None:
-        tree = self.tree
-        forgotten: list[Node] = []
-        if len(tree.active) > self._keep + SLACK:
-            height = tree.tip.height - self._keep
-            root = tree.active[height - tree.root.height]
-            self._before = self.window(root.parent) if root.parent is not None else Window(root.height)
-            forgotten.extend(tree.rebase(height).dropped)
-        if tree.side > MAX_SIDE:
-            forgotten.extend(tree.forget_side(MAX_SIDE))
-        if forgotten:
-            await self.store.apply([], forgotten=[node.hash for node in forgotten])
+    def _move(self, change: TipChange) -> Move:
+        added, removed = ([*map(_noted, each)] for each in (change.added[-MAX_ADDED:], change.removed))
+        return Move(self._clock(), change.new.work, change.added[0].height, added, removed)
 
     def _tell(self, event: TipEvent) -> None:
         height, self.last_event = event.tip.height, event.id
@@ -239,6 +270,53 @@ class HeaderChain:
                 listener(event)
             except Exception:
                 log.exception("a listener failed", height=height)
+
+    # burying
+
+    def _buries(self, count: int) -> bool:
+        return not self.store.rows_stay and (count >= AT_ONCE or not self._attached)
+
+    async def _bury(self, raw: bytes, parent: Node) -> TipEvent | None:
+        """Piece by piece, as they are checked; ``_load`` then writes one event for all of them."""
+        bulk, known = self.store.bulk, self.last_event
+        self._stale = True
+        self._bury_nodes(self.tree.active)
+        try:
+            async for piece in self._checker.check(
+                raw, parent.height + 1, parent.hash, self.window(parent), self._now()
+            ):
+                bulk.append(piece.raw, piece.hashes)
+        finally:
+            await self._load()
+        return None if self.last_event == known else (await self.store.events_after(self.last_event - 1, 1))[0]
+
+    def _bury_nodes(self, nodes: Sequence[Node]) -> None:
+        """Those of these consecutive active headers that are not buried yet."""
+        lacking = nodes[max(0, self.store.bulk.count - nodes[0].height) :]
+        self.store.bulk.append(b"".join(each.raw for each in lacking), b"".join(each.hash for each in lacking))
+
+    async def _switch_detached(self, change: TipChange | None) -> None:
+        """Another process that is ahead of us has the rows: only our files change."""
+        if change is not None:
+            self._stale = True
+            self.store.bulk.truncate(change.added[0].height)
+            self._bury_nodes(change.added)
+            await self._load()
+
+    async def _trim(self) -> None:
+        tree, live = self.tree, self.store.live
+        if tree.side > MAX_SIDE:
+            await live.apply(forgotten=[node.hash for node in tree.forget_side(MAX_SIDE)])
+        if len(tree.active) <= self._keep + SLACK:
+            return
+        height = tree.tip.height - self._keep
+        root = tree.active[height - tree.root.height]
+        self._bury_nodes(tree.active[: height - tree.root.height + 1])
+        self._before = self.window(root.parent) if root.parent is not None else Window(root.height)
+        dropped = tree.rebase(height).dropped
+        if dropped:
+            await live.apply(forgotten=[node.hash for node in dropped])
+        await live.prune(0 if self.store.rows_stay else self.store.bulk.count - RETAINED, height)
 
     # history
 
@@ -255,53 +333,29 @@ class HeaderChain:
             return Window(self._before.first, self._before.times, self._before.bits).followed_by(times, bits)
         return Window(nodes[0].height, times, bits)
 
+    def _buried_window(self, height: int) -> Window:
+        first = max(0, height + 1 - WINDOW)
+        raws = split(self.store.bulk.read(first, height + 1 - first))
+        return Window(first, [*map(header_time, raws)], [*map(header_bits, raws)])
+
+    def _now(self) -> int:
+        return int(self._clock().timestamp())
+
     async def _load(self, root_height: int | None = None) -> None:
-        top = await self.store.top()
-        if top is None:
-            raise StoreCorrupted("the store of headers is empty: it was emptied while this service ran")
-        first = max(0, top - self._keep)
-        first = first if root_height is None else min(first, root_height)
-        rows = await self.store.live(first)
-        before = await self.store.active(max(0, first - WINDOW), first - 1) if first else []
-        self._tree = _tree_of(rows)
-        self._before = Window(first - len(before), [*map(header_time, before)], [*map(header_bits, before)])
+        """Read the store, and tell what others, or a call that was cut off, have done to it."""
+        self._stale = True
+        found = await load(self.store, self.rules.genesis, self._keep, root_height)
+        height = found.tree.tip.height
+        if found.told is not None and found.told < height:
+            start = max(found.told + 1, height + 1 - MAX_ADDED)
+            added = listed(self.store.bulk.read(start, height + 1 - start), start, 1)
+            move = Move(self._clock(), found.tree.tip.work, found.told + 1, added, ())
+            await self.store.live.apply(expected_tip=found.state.tip, move=move)
+        self._tree, self._before, self._attached = found.tree, found.before, found.told is not None
         self._stale = False
         while missed := await self.store.events_after(self.last_event):
             for event in missed:
                 self._tell(event)
-
-
-def _tree_of(rows: Sequence[StoredHeader]) -> HeaderTree:
-    """The tree whose root is the first active row; raises ``StoreCorrupted`` unless the active rows are one chain."""
-    root = next((row for row in rows if row.active), None)
-    if root is None:
-        raise StoreCorrupted("the store has lost headers of the active chain: delete the chaintracks tables")
-    tree = HeaderTree(Node(root.raw, root.hash, root.height, root.work, None, root.arrival))
-    active = [tree.root]
-    for row in rows:
-        parent = tree.get(previous_hash(row.raw))
-        if row.hash == root.hash or (parent is None and not row.active):
-            continue  # the rest of a branch whose start is below the root
-        if parent is None or header_hash(row.raw) != row.hash or row.height != parent.height + 1:
-            raise StoreCorrupted(
-                f"the stored header at height {row.height} ({display(row.hash)}) is damaged: delete the chaintracks "
-                "tables (sdk db downgrade, or the file) and start again"
-            )
-        node = Node(row.raw, row.hash, row.height, row.work, parent, row.arrival)
-        tree.add(node)
-        if row.active and active[-1] is parent:
-            active.append(node)
-    if sum(row.active for row in rows) != len(active):
-        raise StoreCorrupted(
-            f"the stored chain breaks off above height {active[-1].height}: delete the chaintracks tables"
-        )
-    tree.active = active
-    return tree
-
-
-def _genesis(rules: Rules) -> StoredHeader:
-    raw = rules.genesis
-    return StoredHeader(header_hash(raw), 0, 0, True, raw, work_of(header_bits(raw)))
 
 
 def _noted(node: Node) -> EventHeader:

@@ -59,18 +59,28 @@ class Chaintracks:
         database: Database,
         sources: Sequence[HeaderSource | RunSource],
         *,
+        store: str = "sql",
         clock: Clock = system_clock,
         interval: float = 10.0,
         max_backoff: float = 300.0,
         stale_after: float = 900.0,
     ) -> Chaintracks:
-        """Makes or upgrades the tables. The database and the sources belong to the caller's ``close`` order:
-        ``stop`` closes the sources, never the database. Raises ``StorageError``, ``ChaintracksError``."""
+        """Makes or upgrades the tables. ``store`` is ``sql``, ``files:FOLDER`` or another ``sdk.chaintracks.stores``.
+
+        ``stop`` closes the sources and the store, never the database. Raises ``ConfigurationError``, ``StorageError``,
+        ``ChaintracksError``.
+        """
         from sdk.chaintracks.store.migrations import MIGRATIONS
+        from sdk.chaintracks.store.opening import StoreContext, open_store
         from sdk.service.migrations import upgrade
 
         await upgrade(database, [MIGRATIONS])
-        headers = await HeaderChain.open(chain, database, clock=clock)
+        opened = open_store(store, StoreContext(chain, database))
+        try:
+            headers = await HeaderChain.open(chain, opened, clock=clock)
+        except BaseException:
+            await opened.close()
+            raise
         return cls(headers, sources, interval=interval, max_backoff=max_backoff, stale_after=stale_after, clock=clock)
 
     async def start(self) -> None:
@@ -89,6 +99,7 @@ class Chaintracks:
         self._tasks.clear()
         for each in self.followers:
             await each.source.close()
+        await self.chain.store.close()
 
     def sources_status(self) -> list[SourceStatus]:
         """How each source fares, in the order they were given."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sdk.chaintracks.consensus.fields import HEADER, header_hash
+from sdk.chaintracks.consensus.fields import header_hash, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
 MAX_EVENTS: Final = 1000
@@ -49,8 +48,4 @@ class TipEvent:
 
 def listed(raw: bytes, height: int, step: int) -> tuple[EventHeader, ...]:
     """The headers of ``raw``, the first at ``height``, each ``step`` (1 or -1) from the one before."""
-    return tuple(EventHeader(height + step * at, header_hash(each), each) for at, each in enumerate(_split(raw)))
-
-
-def _split(raw: bytes) -> Iterator[bytes]:
-    return (raw[at : at + HEADER] for at in range(0, len(raw), HEADER))
+    return tuple(EventHeader(height + step * at, header_hash(each), each) for at, each in enumerate(split(raw)))

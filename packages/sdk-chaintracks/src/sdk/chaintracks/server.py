@@ -65,7 +65,7 @@ class _V1:
             "chain": self._chain.rules.chain,
             "heightBulk": tree.root.height,
             "heightLive": tree.tip.height,
-            "storage": self._chain.store.database.dialect,
+            "storage": self._chain.store.name,
             "bulkIngestors": [],
             "liveIngestors": [each.source.name for each in self._service.followers],
             "packages": [],
@@ -170,7 +170,7 @@ def _member(given: dict[str, Any], name: str, kind: type) -> Any:
 def create_chaintracks_app(service: Chaintracks, *, limits: Limits | None = None) -> web.Application:
     """The v1 and v2 API with health, readiness and metrics; ``/readyz`` is false until the chain is current."""
     routes = [*_V1(service).routes(), *V2(service).routes(), *TipStream(service.chain).routes()]
-    checks = {"headers": service.why_not_current, "database": service.chain.store.database.check}
+    checks = {"headers": service.why_not_current, "database": service.chain.store.check}
     return create_app("chaintracks", routes, limits=limits, checks=checks)
 
 

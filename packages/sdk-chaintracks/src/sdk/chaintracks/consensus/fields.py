@@ -53,6 +53,11 @@ def pack_header(version: int, previous: bytes, root: bytes, time: int, bits: int
     return _FIELDS.pack(version, previous, root, time, bits, nonce)
 
 
+def split(raw: bytes) -> list[bytes]:
+    """The headers of 80 bytes each that lie in ``raw`` one after the other."""
+    return [raw[at : at + HEADER] for at in range(0, len(raw), HEADER)]
+
+
 def header_json(raw: bytes, height: int, block_hash: bytes | None = None) -> dict[str, Any]:
     """The header object of the chaintracks wire (spec/wallet-stack.md §6.2); ``raw`` is 80 bytes."""
     version, previous, root, time, bits, nonce = _FIELDS.unpack(raw)

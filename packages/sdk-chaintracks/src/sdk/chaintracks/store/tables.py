@@ -38,8 +38,9 @@ state: Table[Any] = Table(
     metadata,
     Column("name", String(16), primary_key=True),
     Column("tip", fixed(32), nullable=False),
+    Column("work", fixed(32), nullable=False),
     Column("event", BigInteger, nullable=False),
-    comment="One row: the tip that writers compare and replace, and the id of the last event.",
+    comment="One row: the tip that writers compare and replace, its chain work, and the id of the last event.",
     **_MYSQL,
 )
 

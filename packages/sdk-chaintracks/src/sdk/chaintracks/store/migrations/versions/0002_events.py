@@ -31,9 +31,10 @@ def upgrade() -> None:
         "chaintracks_state",
         sa.Column("name", sa.String(16), nullable=False),
         sa.Column("tip", _fixed(32), nullable=False),
+        sa.Column("work", _fixed(32), nullable=False),
         sa.Column("event", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_chaintracks_state")),
-        comment="One row: the tip that writers compare and replace, and the id of the last event.",
+        comment="One row: the tip that writers compare and replace, its chain work, and the id of the last event.",
         **_MYSQL,
     )
     op.create_table(
@@ -48,15 +49,19 @@ def upgrade() -> None:
         comment="Changes of the tip at height: headers added (oldest first, the last) and removed (tip first, all).",
         **_MYSQL,
     )
-    headers = sa.table("chaintracks_headers", sa.column("hash"), sa.column("height"), sa.column("active", sa.Boolean()))
+    headers = sa.table(
+        "chaintracks_headers",
+        *(sa.column(name) for name in ("hash", "height", "work")),
+        sa.column("active", sa.Boolean()),
+    )
     tip = (
-        sa.select(sa.literal("chain"), headers.c.hash, sa.literal(0))
+        sa.select(sa.literal("chain"), headers.c.hash, headers.c.work, sa.literal(0))
         .where(headers.c.active.is_(True))
         .order_by(headers.c.height.desc())
         .limit(1)
     )
-    state = sa.table("chaintracks_state", sa.column("name"), sa.column("tip"), sa.column("event"))
-    op.execute(sa.insert(state).from_select(["name", "tip", "event"], tip))
+    state = sa.table("chaintracks_state", *(sa.column(name) for name in ("name", "tip", "work", "event")))
+    op.execute(sa.insert(state).from_select(["name", "tip", "work", "event"], tip))
 
 
 def downgrade() -> None:

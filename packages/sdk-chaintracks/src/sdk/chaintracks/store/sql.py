@@ -1,34 +1,33 @@
-"""Units on ``chaintracks_headers``. One call is one unit: it happens wholly or not at all."""
+"""The live part of a store in a database. One call is one unit: it happens wholly or not at all."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from sdk.chaintracks.consensus.fields import HEADER
 from sdk.chaintracks.errors import StoreMoved
 from sdk.chaintracks.events import MAX_ADDED, MAX_EVENTS, TipEvent, listed
+from sdk.chaintracks.store.ports import State, StoredHeader
 from sdk.chaintracks.store.tables import events, headers, state
 from sdk.service.database import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
-    from sdk.chaintracks.events import EventHeader
+    from sdk.chaintracks.store.ports import Move
     from sdk.service.database import Database, Row, Unit
 
 _H = headers.c
 _ROW = select(_H.hash, _H.arrival, _H.height, _H.active, _H.raw, _H.work)
-_NEWEST = select(_H.hash, _H.height).where(_H.active.is_(True)).order_by(_H.height.desc()).limit(1)
-_TOP = Prepared(_NEWEST.with_only_columns(_H.height))
+_SPAN = Prepared(
+    select(func.min(_H.height).label("lowest"), func.max(_H.height).label("highest")).where(_H.active.is_(True))
+)
 _LIVE = Prepared(_ROW.where(_H.height >= bindparam("first")).order_by(_H.height, _H.arrival))
 _ACTIVE = Prepared(
-    select(_H.height, _H.raw)
-    .where(_H.active.is_(True), _H.height >= bindparam("first"), _H.height <= bindparam("last"))
-    .order_by(_H.height)
+    _ROW.where(_H.active.is_(True), _H.height >= bindparam("first"), _H.height <= bindparam("last")).order_by(_H.height)
 )
 _FIND = Prepared(_ROW.where(_H.hash == bindparam("wanted")))
 _INSERT = Prepared(
@@ -39,102 +38,97 @@ _INSERT = Prepared(
 )
 _MARK = Prepared(update(headers).where(_H.hash == bindparam("wanted")).values(active=bindparam("on")))
 _FORGET = Prepared(delete(headers).where(_H.hash == bindparam("wanted"), _H.active.is_(False)))
+_PRUNE = Prepared(
+    delete(headers).where(
+        or_(_H.height < bindparam("active_below"), and_(_H.active.is_(False), _H.height < bindparam("side_below")))
+    )
+)
 _S = state.c
-_STATE = Prepared(select(_S.tip, _S.event))
+_STATE = Prepared(select(_S.tip, _S.work, _S.event))
 _BEGIN = Prepared(insert(state))
 _MOVE = Prepared(
-    update(state).where(_S.tip == bindparam("expected")).values(tip=bindparam("reached"), event=_S.event + 1)
+    update(state)
+    .where(_S.tip == bindparam("expected"))
+    .values(tip=bindparam("reached"), work=bindparam("total"), event=_S.event + 1)
 )
 _E = events.c
 _TELL = Prepared(insert(events))
 _AFTER = Prepared(select(events).where(_E.id > bindparam("cursor")).order_by(_E.id).limit(bindparam("most")))
-_PRUNE = Prepared(delete(events).where(_E.id <= bindparam("oldest")))
+_PRUNE_EVENTS = Prepared(delete(events).where(_E.id <= bindparam("oldest")))
 _PRUNE_EVERY = 100
 
 
-class StoredHeader(NamedTuple):
-    """``arrival`` rises with each header that came; ``work`` is that of the chain up to and including it."""
-
-    hash: bytes
-    arrival: int
-    height: int
-    active: bool
-    raw: bytes
-    work: int
-
-
-class Move(NamedTuple):
-    """A change of the tip to write: ``added`` oldest first, ``removed`` tip first."""
-
-    at: datetime
-    added: Sequence[EventHeader]
-    removed: Sequence[EventHeader]
-
-
-class HeaderStore:
-    """All headers of one network; of those, the active ones form one chain from genesis. Raises ``StorageError``."""
+class SqlLive:
+    """``Live`` on SQLite, PostgreSQL, MySQL or MariaDB; the tables are made by ``sdk.service.migrations.upgrade``."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.name = database.dialect
 
     async def begin(self, first: StoredHeader) -> None:
-        """The first header of an empty store. Does nothing when another process was quicker."""
         await self.database.write(_begin, first)
 
-    async def last_event(self) -> int:
-        """The id of the latest event; 0 when nothing has happened yet."""
-        return await self.database.read(_last_event)
+    async def state(self) -> State | None:
+        return await self.database.read(_state)
 
-    async def events_after(self, cursor: int, limit: int = 100) -> list[TipEvent]:
-        """Events with ids above ``cursor``, oldest first. When the first is not ``cursor + 1``, those between are gone.
-
-        At most ``MAX_EVENTS`` or a few more are kept.
-        """
-        return await self.database.read(_events_after, cursor, limit)
-
-    async def top(self) -> int | None:
-        """Height of the active tip; None in an empty store."""
-        return await self.database.read(_top)
-
-    async def live(self, first: int) -> list[StoredHeader]:
-        """Every header from height ``first`` on, side branches too, by height and arrival."""
+    async def rows(self, first: int) -> list[StoredHeader]:
         return await self.database.read(_live, first)
 
-    async def active(self, first: int, last: int) -> list[bytes]:
-        """The raw headers of the active chain at ``first .. last``; fewer where there are none."""
+    async def active(self, first: int, last: int) -> list[StoredHeader]:
         return await self.database.read(_active, first, last)
+
+    async def span(self) -> tuple[int, int] | None:
+        return await self.database.read(_span)
 
     async def find(self, block_hash: bytes) -> StoredHeader | None:
         return await self.database.read(_find, block_hash)
 
     async def apply(
         self,
-        inserted: Sequence[StoredHeader],
+        inserted: Sequence[StoredHeader] = (),
+        *,
         activated: Iterable[bytes] = (),
         deactivated: Iterable[bytes] = (),
         forgotten: Iterable[bytes] = (),
         expected_tip: bytes | None = None,
         move: Move | None = None,
     ) -> TipEvent | None:
-        """Add headers, then switch or forget those that were there, and note the event, in one transaction.
-
-        A header that is there already stays as it is. Raises ``StoreMoved``, with nothing changed, unless the active
-        tip is ``expected_tip`` (if given): another process, or a call that was cancelled, has moved it.
-        """
         return await self.database.write(
             _apply, inserted, [*activated], [*deactivated], [*forgotten], expected_tip, move
         )
+
+    async def prune(self, active_below: int, side_below: int) -> None:
+        await self.database.write(_prune, active_below, side_below)
+
+    async def last_event(self) -> int:
+        state = await self.state()
+        return 0 if state is None else state.event
+
+    async def events_after(self, cursor: int, limit: int = 100) -> list[TipEvent]:
+        return await self.database.read(_events_after, cursor, limit)
+
+    async def check(self) -> str | None:
+        return await self.database.check()
 
 
 def _begin(unit: Unit, first: StoredHeader) -> None:
     if unit.first(_STATE) is None:
         unit.run_many(_INSERT, [_columns(first)])
-        unit.run(_BEGIN, name="chain", tip=first.hash, event=0)
+        unit.run(_BEGIN, name="chain", tip=first.hash, work=_packed(first.work), event=0)
 
 
-def _last_event(unit: Unit) -> int:
+def _state(unit: Unit) -> State | None:
     row = unit.first(_STATE)
-    return 0 if row is None else row.event
+    return None if row is None else State(bytes(row.tip), int.from_bytes(row.work, "big"), row.event)
+
+
+def _span(unit: Unit) -> tuple[int, int] | None:
+    row = unit.first(_SPAN)
+    return None if row is None or row.lowest is None else (row.lowest, row.highest)
+
+
+def _prune(unit: Unit, active_below: int, side_below: int) -> None:
+    unit.run(_PRUNE, active_below=active_below, side_below=side_below)
 
 
 def _events_after(unit: Unit, cursor: int, limit: int) -> list[TipEvent]:
@@ -148,17 +142,12 @@ def _event(row: Row) -> TipEvent:
     return TipEvent(row.id, row.at, row.first_added, listed(added, row.height - count + 1, 1), listed(removed, top, -1))
 
 
-def _top(unit: Unit) -> int | None:
-    found = unit.scalar(_TOP)
-    return None if found is None else int(found)
-
-
 def _live(unit: Unit, first: int) -> list[StoredHeader]:
     return [_stored(row) for row in unit.rows(_LIVE, first=first)]
 
 
-def _active(unit: Unit, first: int, last: int) -> list[bytes]:
-    return [bytes(row.raw) for row in unit.rows(_ACTIVE, first=first, last=last)]
+def _active(unit: Unit, first: int, last: int) -> list[StoredHeader]:
+    return [_stored(row) for row in unit.rows(_ACTIVE, first=first, last=last)]
 
 
 def _find(unit: Unit, block_hash: bytes) -> StoredHeader | None:
@@ -179,7 +168,7 @@ def _apply(
     if move is not None:
         event = _move(unit, expected_tip, move)
     elif expected_tip is not None:
-        _expect(unit.first(_STATE), expected_tip)
+        _expect(_state(unit), expected_tip)
     if inserted:
         unit.run_many(_INSERT, [_columns(each) for each in inserted])
     for on, hashes in ((False, deactivated), (True, activated)):
@@ -190,18 +179,21 @@ def _apply(
     return event
 
 
-def _expect(row: Row | None, tip: bytes) -> None:
-    if row is None or bytes(row.tip) != tip:
+def _expect(found: State | None, tip: bytes) -> None:
+    if found is None or found.tip != tip:
         raise StoreMoved("another writer has changed the stored chain of headers; it is read again")
 
 
 def _move(unit: Unit, expected_tip: bytes | None, move: Move) -> TipEvent:
     """Compare and replace the tip; the row it locks orders the writers, so that ids have no gaps and no late ones."""
-    if expected_tip is None or unit.run(_MOVE, expected=expected_tip, reached=move.added[-1].hash) != 1:
+    reached, total = move.added[-1].hash, _packed(move.work)
+    if expected_tip is None or unit.run(_MOVE, expected=expected_tip, reached=reached, total=total) != 1:
         raise StoreMoved("another writer has changed the stored chain of headers; it is read again")
-    number = _last_event(unit)
+    found = _state(unit)
+    assert found is not None
+    number = found.event
     added = move.added[-MAX_ADDED:]
-    event = TipEvent(number, move.at, move.added[0].height, tuple(added), tuple(move.removed))
+    event = TipEvent(number, move.at, move.first_added, tuple(added), tuple(move.removed))
     unit.run(
         _TELL,
         id=number,
@@ -212,12 +204,16 @@ def _move(unit: Unit, expected_tip: bytes | None, move: Move) -> TipEvent:
         removed=b"".join(each.raw for each in move.removed),
     )
     if number % _PRUNE_EVERY == 0:
-        unit.run(_PRUNE, oldest=number - MAX_EVENTS)
+        unit.run(_PRUNE_EVENTS, oldest=number - MAX_EVENTS)
     return event
 
 
 def _columns(each: StoredHeader) -> dict[str, object]:
-    return {**each._asdict(), "work": each.work.to_bytes(32, "big")}
+    return {**each._asdict(), "work": _packed(each.work)}
+
+
+def _packed(work: int) -> bytes:
+    return work.to_bytes(32, "big")
 
 
 def _stored(row: Row) -> StoredHeader:
