@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sdk.core.wallet.certificates import Certificate
 from sdk.wallet import certificates
 from sdk.wallet.certificates.binary import byte_order, reading_order
 from sdk.wallet.keys import PrivateKey, ProtoWallet
@@ -17,7 +18,6 @@ from support.peers import Peer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sdk.core.wallet.certificates import Certificate
 
 some = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 KEYS = [PrivateKey.from_int(number) for number in (61, 62, 63)]
@@ -88,3 +88,53 @@ async def test_what_we_issue(node: Peer, values: dict[str, str]) -> None:
     assert opened == values
     if byte_order(values) == reading_order(values):  # else they order them otherwise (docs/differences.md)
         assert node.call("certificate_verify", binary=certificates.serialize(certificate).hex())
+
+
+def as_told(request: certificates.IssuanceRequest) -> dict[str, Any]:
+    return {
+        "type": request.type,
+        "clientNonce": request.client_nonce,
+        "fields": dict(request.fields),
+        "masterKeyring": dict(request.master_keyring),
+    }
+
+
+@some
+@given(fields)
+async def test_it_asks_and_we_issue(node: Peer, values: dict[str, str]) -> None:
+    told = node.call(
+        "issuance_request", root=KEYS[1].to_hex(), certifier=CERTIFIER.identity_key, type=TYPE, fields=values
+    )
+    request = certificates.IssuanceRequest(TYPE, told["clientNonce"], told["fields"], told["masterKeyring"])
+    assert await certificates.read_request(CERTIFIER, SUBJECT.identity_key, request) == values
+    answer = await certificates.issue_certificate(
+        CERTIFIER, SUBJECT.identity_key, request, revocation_outpoint=OUTPOINT
+    )
+    assert await certificates.accept_certificate(SUBJECT, CERTIFIER.identity_key, request, answer) == values
+    if byte_order(values) == reading_order(values):  # else they order them otherwise (docs/differences.md)
+        opened = node.call(
+            "issuance_check",
+            root=KEYS[1].to_hex(),
+            certifier=CERTIFIER.identity_key,
+            clientNonce=request.client_nonce,
+            serverNonce=answer.server_nonce,
+            masterKeyring=told["masterKeyring"],
+            binary=certificates.serialize(answer.certificate).hex(),
+        )
+        assert opened == values
+
+
+@some
+@given(fields)
+async def test_we_ask_and_it_issues(node: Peer, values: dict[str, str]) -> None:
+    request = await certificates.request_certificate(SUBJECT, CERTIFIER.identity_key, TYPE, values)
+    told = node.call(
+        "issuance_answer",
+        root=KEYS[0].to_hex(),
+        subject=SUBJECT.identity_key,
+        outpoint=OUTPOINT,
+        **as_told(request),
+    )
+    assert told["plain"] == values
+    answer = certificates.IssuanceAnswer(Certificate.of(told["certificate"]), told["serverNonce"])
+    assert await certificates.accept_certificate(SUBJECT, CERTIFIER.identity_key, request, answer) == values

@@ -1,4 +1,4 @@
-"""Damaged transactions, paths and BEEFs before us and @bsv/sdk, a new seed each round (docs/differences.md)."""
+"""Damaged transactions, paths and BEEFs before us and each peer, a new seed each round (docs/differences.md)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from support.core_targets import family, known_beefs, known_paths
-from support.differential import campaign
+from support.differential import DIFFERENCES, campaign
 from support.peers import Peer
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ def run(deadline: float, say: Callable[[str], None]) -> None:
         "path": [each.to_bytes() for each in known_paths()],
         "beef": list(known_beefs()),
     }
-    totals = {operation: Counter[str]() for operation in seeds}
-    with Peer.node("core") as peer:
+    totals = {name: {operation: Counter[str]() for operation in seeds} for name in DIFFERENCES}
+    with Peer.node("core") as node, Peer.python("core") as python:
         while time.monotonic() < deadline:
-            for operation, known in seeds.items():
-                totals[operation].update(campaign(peer, operation, Random(os.urandom(8)), known, ROUND))
-            say("; ".join(f"{name}: {dict(counts)}" for name, counts in totals.items()))
+            for name, peer in (("@bsv/sdk", node), ("bsv-sdk", python)):
+                for operation, known in seeds.items():
+                    outcomes = campaign(peer, name, operation, Random(os.urandom(8)), known, ROUND)
+                    totals[name][operation].update(outcomes)
+                say(f"{name}: " + "; ".join(f"{each}: {dict(counts)}" for each, counts in totals[name].items()))

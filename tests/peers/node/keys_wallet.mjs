@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 const require = createRequire(process.env.SDK_PEER + '/')
 const {
   PrivateKey, PublicKey, ProtoWallet, KeyDeriver, Point, BigNumber, Schnorr, BSM, ECIES, SignedMessage, EncryptedMessage,
-  TOTP, HD, Mnemonic, Signature, Hash, Utils, MasterCertificate, VerifiableCertificate, Certificate, SymmetricKey
+  TOTP, HD, Mnemonic, Signature, Hash, Utils, MasterCertificate, VerifiableCertificate, Certificate, SymmetricKey, createNonce, verifyNonce
 } = require('@bsv/sdk')
 
 const hex = (bytes) => Buffer.from(bytes).toString('hex')
@@ -67,9 +67,42 @@ const operations = {
       new ProtoWallet(key(root)), certifier, verifier, certificate.fields, names, keyring, certificate.serialNumber),
   certificate_fields: async ({ root, certificate, keyring }) =>
     await VerifiableCertificate.fromCertificate(certificate, keyring).decryptFields(new ProtoWallet(key(root))),
+  // issuance: both parts, and the subject's checks, as @bsv/wallet-toolbox and its certifiers do them
+  issuance_request: async ({ root, certifier, type, fields }) => {
+    const wallet = new ProtoWallet(key(root))
+    const made = await MasterCertificate.createCertificateFields(wallet, certifier, fields)
+    return { type, clientNonce: await createNonce(wallet, certifier), fields: made.certificateFields, masterKeyring: made.masterKeyring }
+  },
+  issuance_answer: async ({ root, subject, type, clientNonce, fields, masterKeyring, outpoint }) => {
+    const wallet = new ProtoWallet(key(root))
+    if (!await verifyNonce(clientNonce, wallet, subject)) throw new Error('bad client nonce')
+    const plain = await MasterCertificate.decryptFields(wallet, masterKeyring, fields, subject)
+    const serverNonce = await createNonce(wallet, subject)
+    const { hmac } = await wallet.createHmac(serial(clientNonce, serverNonce, subject))
+    const { publicKey } = await wallet.getPublicKey({ identityKey: true })
+    const certificate = new Certificate(type, Utils.toBase64(hmac), subject, publicKey, outpoint, fields)
+    await certificate.sign(wallet)
+    return { serverNonce, certificate: { ...certificate }, plain }
+  },
+  issuance_check: async ({ root, certifier, clientNonce, serverNonce, masterKeyring, binary }) => {
+    const wallet = new ProtoWallet(key(root))
+    if (!await verifyNonce(serverNonce, wallet, certifier)) throw new Error('bad server nonce')
+    const certificate = Certificate.fromBinary(bytes(binary))
+    const hmac = Utils.toArray(certificate.serialNumber, 'base64')
+    await wallet.verifyHmac({ ...serial(clientNonce, serverNonce, certifier), hmac })
+    if (!await certificate.verify()) throw new Error('bad signature')
+    return await MasterCertificate.decryptFields(wallet, masterKeyring, certificate.fields, certifier)
+  },
   // operations a second of one job
   rate: async ({ job, seconds }) => await measure(prepared[job] ??= jobs[job](), seconds)
 }
+
+const serial = (clientNonce, serverNonce, counterparty) => ({
+  data: Utils.toArray(clientNonce + serverNonce, 'base64'),
+  protocolID: [2, 'certificate issuance'],
+  keyID: serverNonce + clientNonce,
+  counterparty
+})
 
 const prepared = {}
 const jobs = {

@@ -190,3 +190,60 @@ async def test_both_sides_compute_one_serial_number() -> None:
     assert len(base64.b64decode(serial)) == 32
     with pytest.raises(InvalidCertificate, match="48 bytes"):
         await certificates.serial_number(SUBJECT, client, "AAAA", CERTIFIER.identity_key)
+
+
+async def asked() -> certificates.IssuanceRequest:
+    return await certificates.request_certificate(SUBJECT, CERTIFIER.identity_key, TYPE, FIELDS)
+
+
+async def test_the_handshake_gives_what_was_asked_for() -> None:
+    request = await asked()
+    assert await certificates.read_request(CERTIFIER, SUBJECT.identity_key, request) == FIELDS
+    answer = await certificates.issue_certificate(CERTIFIER, SUBJECT.identity_key, request)
+    assert await certificates.accept_certificate(SUBJECT, CERTIFIER.identity_key, request, answer) == FIELDS
+
+
+async def test_a_certifier_answers_only_who_asked_it() -> None:
+    request = await asked()
+    for certifier, subject in ((CERTIFIER, STRANGER), (STRANGER, SUBJECT)):
+        with pytest.raises(InvalidCertificate, match="nonce of the request"):
+            await certificates.issue_certificate(certifier, subject.identity_key, request)
+    spoiled = request._replace(fields={**request.fields, "name": request.fields["Email"]})
+    with pytest.raises(InvalidCertificate, match="does not open"):
+        await certificates.issue_certificate(CERTIFIER, SUBJECT.identity_key, spoiled)
+
+
+@pytest.mark.parametrize(
+    ("update", "named"),
+    [
+        ({"serial_number": base64.b64encode(bytes(32)).decode()}, "serial number"),
+        ({"type": base64.b64encode(bytes(32)).decode()}, "type"),
+        ({"subject": STRANGER.identity_key}, "subject"),
+        ({"certifier": STRANGER.identity_key}, "certifier"),
+        ({"fields": {"name": "Mallory"}}, "fields"),
+    ],
+)
+async def test_a_subject_takes_only_what_it_asked_for(update: dict[str, object], named: str) -> None:
+    request = await asked()
+    good = await certificates.issue_certificate(CERTIFIER, SUBJECT.identity_key, request)
+    altered = good.certificate.model_copy(update={**update, "signature": ""})
+    if named != "certifier":
+        altered = await certificates.sign(altered, CERTIFIER)
+    answer = good._replace(certificate=altered)
+    with pytest.raises(InvalidCertificate, match=f"The {named} of the certificate"):
+        await certificates.accept_certificate(SUBJECT, CERTIFIER.identity_key, request, answer)
+
+
+async def test_an_answer_needs_the_certifiers_nonce_and_signature() -> None:
+    request = await asked()
+    good = await certificates.issue_certificate(CERTIFIER, SUBJECT.identity_key, request)
+    theirs = await certificates.create_nonce(STRANGER, SUBJECT.identity_key)
+    with pytest.raises(InvalidCertificate, match="nonce of the answer"):
+        await certificates.accept_certificate(
+            SUBJECT, CERTIFIER.identity_key, request, good._replace(server_nonce=theirs)
+        )
+    moved = good.certificate.model_copy(update={"revocation_outpoint": OUTPOINT})
+    with pytest.raises(InvalidSignature):
+        await certificates.accept_certificate(
+            SUBJECT, CERTIFIER.identity_key, request, good._replace(certificate=moved)
+        )
