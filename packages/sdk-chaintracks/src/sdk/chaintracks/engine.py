@@ -43,7 +43,7 @@ class Chaintracks:
         monotonic: Callable[[], float] = time.monotonic,
         clock: Clock = system_clock,
     ) -> None:
-        self.chain = chain
+        self.chain, self.clock = chain, clock
         self._monotonic, self._stale_after = monotonic, stale_after
         self.followers = [
             _follower(source)(chain, source, interval=interval, max_backoff=max_backoff, clock=monotonic, now=clock)

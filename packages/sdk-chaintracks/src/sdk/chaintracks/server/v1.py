@@ -1,10 +1,9 @@
-"""The v1 API of Chaintracks over HTTP (spec/wallet-stack.md §6.2)."""
+"""The v1 calls (spec/wallet-stack.md §6.2)."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -12,16 +11,13 @@ from aiohttp import web
 
 from sdk.chaintracks.consensus.fields import HEADER, display, header_hash, header_json, internal, pack_header
 from sdk.chaintracks.errors import InvalidHeader, UnknownParent
-from sdk.chaintracks.parameters import MAX_HEADERS, block_hash, number
-from sdk.chaintracks.streams import TipStream
-from sdk.chaintracks.v2 import V2
+from sdk.chaintracks.server.parameters import MAX_HEADERS, block_hash, number
 from sdk.core.errors import NotImplementedByPeer, ParseError
-from sdk.service.http_app import REQUEST_ID, create_app, error_response, running
+from sdk.service.http_app import REQUEST_ID, error_response
 
 if TYPE_CHECKING:
     from sdk.chaintracks.engine import Chaintracks
     from sdk.chaintracks.tree import Node
-    from sdk.service.http_app import Limits
 
 MAX_WAIT: Final = 10_000
 """Milliseconds that ``getInfo?wait=`` waits at most."""
@@ -29,7 +25,7 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ABSENT: Final = object()
 
 
-class _V1:
+class V1:
     def __init__(self, service: Chaintracks) -> None:
         self._service = service
         self._chain = service.chain
@@ -165,32 +161,3 @@ def _member(given: dict[str, Any], name: str, kind: type) -> Any:
     if type(value) is not kind:
         raise ParseError("header", f"{name} must be a {'number' if kind is int else 'string'}")
     return value
-
-
-def create_chaintracks_app(service: Chaintracks, *, limits: Limits | None = None) -> web.Application:
-    """The v1 and v2 API with health, readiness and metrics; ``/readyz`` is false until the chain is current."""
-    routes = [*_V1(service).routes(), *V2(service).routes(), *TipStream(service.chain).routes()]
-    checks = {"headers": service.why_not_current, "database": service.chain.store.check}
-    return create_app("chaintracks", routes, limits=limits, checks=checks)
-
-
-class ChaintracksServer:
-    """A header service over a real socket, inside this process: ``await start()`` gives its URL, ``await stop()`` ends
-    it and closes the sources; the database stays open."""
-
-    def __init__(self, service: Chaintracks, *, limits: Limits | None = None) -> None:
-        self.service = service
-        self._limits = limits
-        self._open = AsyncExitStack()
-
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Raises ``ConfigurationError`` for a port that is taken."""
-        server = await self._open.enter_async_context(
-            running(create_chaintracks_app(self.service, limits=self._limits), host, port)
-        )
-        self._open.push_async_callback(self.service.stop)
-        await self.service.start()
-        return server.url
-
-    async def stop(self) -> None:
-        await self._open.aclose()
