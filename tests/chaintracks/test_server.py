@@ -10,8 +10,8 @@ import pytest
 
 from sdk.chaintracks.client import ChaintracksClient
 from sdk.chaintracks.engine import Chaintracks
-from sdk.chaintracks.server.parameters import MAX_HEADERS
 from sdk.chaintracks.server import ChaintracksServer
+from sdk.chaintracks.server.parameters import MAX_HEADERS
 from sdk.core.errors import ConfigurationError, ServiceUnavailable
 from sdk.core.plugins import PluginRegistry
 from sdk.core.ports import ChainTracker

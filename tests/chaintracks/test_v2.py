@@ -9,6 +9,7 @@ from sdk.chaintracks.server import ChaintracksServer
 from sdk.service.database import Database
 from sdk.service.http_client import HttpClient
 from support.header_rig import GENESIS, grown, raw
+from support.header_server import header_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,3 +60,70 @@ async def test_v2_answers_in_its_shapes(tmp_path: Path) -> None:
             description = (await http.request("GET", "/v2/header/height/151", check=False)).json()["description"]
             assert description == "Header not found at height 151"
         await server.stop()
+
+
+async def test_who_has_an_answer_already_is_told_so(tmp_path: Path) -> None:
+    async with header_server(tmp_path, start=150) as served, HttpClient(served.url, service="v2") as http:
+        old = served.headers[7].hash()
+        for path in (
+            "/v2/tip/hash",
+            "/v2/tip/header",
+            "/v2/header/height/7",
+            f"/v2/header/hash/{old}",
+            "/v2/headers?height=5&count=3",
+            "/v2/headers.bin?height=5&count=3",
+        ):
+            etag = (await http.request("GET", path)).headers["ETag"]
+            for given in (etag, f'"x", W/{etag}', "*"):
+                again = await http.request("GET", path, headers={"If-None-Match": given}, check=False)
+                assert (again.status, again.body) == (304, b"")
+            assert (await http.request("GET", path, headers={"If-None-Match": '"x"'})).status == 200
+        before = (await http.request("GET", "/v2/tip/hash")).headers["ETag"]
+        await served.grow()
+        answer = await http.request("GET", "/v2/tip/hash", headers={"If-None-Match": before})
+        assert answer.json()["value"] == served.headers[-1].hash()
+
+
+async def test_headers_as_bytes_whole_or_in_part(tmp_path: Path) -> None:
+    async with header_server(tmp_path, start=20) as served, HttpClient(served.url, service="v2") as http:
+        path, whole = "/v2/headers.bin?height=3&count=4", raw(served.headers[3:7])
+        answer = await http.request("GET", path)
+        assert (answer.body, answer.content_type) == (whole, "application/octet-stream")
+        assert answer.headers["Accept-Ranges"] == "bytes"
+        assert (await http.request("GET", "/v2/headers.bin?height=19&count=9")).body == raw(served.headers[19:])
+        assert (await http.request("GET", "/v2/headers.bin?height=21&count=9")).body == b""
+        for given, start, stop in (("bytes=80-159", 80, 160), ("bytes=100-", 100, 320), ("bytes=0-99999", 0, 320)):
+            part = await http.request("GET", path, headers={"Range": given})
+            assert part.body == whole[start:stop]
+            if stop - start < 320:
+                assert (part.status, part.headers["Content-Range"]) == (206, f"bytes {start}-{stop - 1}/320")
+        stale = await http.request("GET", path, headers={"Range": "bytes=80-", "If-Range": '"other"'})
+        assert (stale.status, stale.body) == (200, whole)
+        for given in ("bytes=320-", "bytes=9-3"):
+            assert (await http.request("GET", path, headers={"Range": given}, check=False)).status == 416
+        for bad in ("height=3&count=20001", "height=x&count=1", "height=3"):
+            assert (await http.request("GET", f"/v2/headers.bin?{bad}", check=False)).status == 400
+
+
+async def test_status_and_metrics_say_how_it_stands(tmp_path: Path) -> None:
+    async with header_server(tmp_path, start=5) as served, HttpClient(served.url, service="v2") as http:
+        gone = await served.reorganise(2, 3)
+        value = (await http.get_json("/v2/status"))["value"]
+        tip = served.headers[-1]
+        assert (value["network"], value["tip"]["hash"], value["current"]) == ("mock", tip.hash(), False)
+        assert "no source is configured" in value["reason"]
+        assert value["lag"] > 0
+        (reorg,) = value["reorgs"]
+        assert (reorg["depth"], reorg["fork"], reorg["newTip"]) == (2, 3, {"height": 6, "hash": tip.hash()})
+        assert reorg["deactivated"] == [each.hash() for each in gone]
+        text = (await http.request("GET", "/metrics")).text()
+        for line in (
+            "chaintracks_height 6.0",
+            "chaintracks_current 0.0",
+            "chaintracks_events_total 2.0",
+            'chaintracks_subscribers{kind="websocket"} 0.0',
+            'chaintracks_reorg_depth_bucket{le="2.0"} 1.0',
+            "chaintracks_reorg_depth_sum 2.0",
+            'chaintracks_subscribers_dropped_total{reason="stall"} 0.0',
+        ):
+            assert line in text.splitlines()

@@ -29,7 +29,8 @@ def tag(block_hash: bytes, *more: object) -> str:
 
 
 def is_known(request: web.BaseRequest, etag: str) -> bool:
-    return any(each.strip().removeprefix("W/") in (etag, "*") for each in request.headers.get("If-None-Match", "").split(","))
+    given = request.headers.get("If-None-Match", "").split(",")
+    return any(each.strip().removeprefix("W/") in (etag, "*") for each in given)
 
 
 def answer(request: web.BaseRequest, value: object, keep: str = FRESH, etag: str | None = None) -> web.Response:

@@ -21,9 +21,7 @@ def bytes_answer(request: web.BaseRequest, raw: bytes, etag: str, keep: str) -> 
     status = 200
     if (start, stop) != (0, len(raw)):
         status, headers["Content-Range"] = 206, f"bytes {start}-{stop - 1}/{len(raw)}"
-    return web.Response(
-        status=status, body=raw[start:stop], headers=headers, content_type="application/octet-stream"
-    )
+    return web.Response(status=status, body=raw[start:stop], headers=headers, content_type="application/octet-stream")
 
 
 def _wanted(request: web.BaseRequest, etag: str, size: int) -> tuple[int, int]:

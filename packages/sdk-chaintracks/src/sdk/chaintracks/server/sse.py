@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from sdk.chaintracks.events import EventHeader
-from sdk.chaintracks.server.changes import Change, Gap, first_event
-from sdk.chaintracks.server.positions import Position, read_cursor
+from sdk.chaintracks.server.changes import Gap, first_event
+from sdk.chaintracks.server.positions import read_cursor
 from sdk.service.http_app import long_lived
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sdk.chaintracks.chain import HeaderChain
+    from sdk.chaintracks.server.changes import Change
+    from sdk.chaintracks.server.positions import Position
     from sdk.chaintracks.server.subscribers import Subscribers
 
-_HEADERS: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    _Form = Callable[[Change | Gap], bytes | None]
 
+_HEADERS: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def _tip_of(item: Change | Gap) -> bytes:
@@ -51,7 +54,7 @@ class EventStreams:
     async def reorgs(self, request: web.Request) -> web.StreamResponse:
         return await self._stream(request, _reorg_of, with_tip=False)
 
-    async def _stream(self, request: web.Request, form: Callable[[Change | Gap], bytes | None], *, with_tip: bool) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, form: _Form, *, with_tip: bool) -> web.StreamResponse:
         cursor = request.headers.get("Last-Event-ID") or request.query.get("cursor")
         position = read_cursor(cursor) if cursor else None
         with self._subscribers.admitted(request, "sse") as wake:
@@ -68,7 +71,7 @@ class EventStreams:
         return response
 
     async def _pump(
-        self, request: web.Request, response: web.StreamResponse, wake: asyncio.Event, position: Position, form: Callable[[Change | Gap], bytes | None]
+        self, request: web.Request, response: web.StreamResponse, wake: asyncio.Event, position: Position, form: _Form
     ) -> None:
         while True:
             closed = self._feed.closed  # what came before the end is still told

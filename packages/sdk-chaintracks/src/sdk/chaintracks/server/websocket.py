@@ -2,8 +2,8 @@
 
 A client sends ``{"op": "subscribe", "topic": "headers" | "reorgs", "cursor"?}``, ``{"op": "unsubscribe", "topic"}`` or
 ``{"op": "ping"}``. It is answered ``{"type": "subscribed", "topic", "cursor", "tip"}``, ``unsubscribed``, ``pong`` or
-``{"type": "error", "code", "description"}``, and is sent ``headers``, ``reorg`` and ``gap`` messages (``changes``). Every
-message of a topic has the ``cursor`` to come back with.
+``{"type": "error", "code", "description"}``, and is sent ``headers``, ``reorg`` and ``gap`` messages (see ``changes``),
+each with the ``cursor`` to come back with.
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ class WebSockets:
     async def connect(self, request: web.Request) -> web.StreamResponse:
         with self._subscribers.admitted(request, "websocket") as wake:
             socket = web.WebSocketResponse(
-                heartbeat=self._subscribers.options.keepalive, max_msg_size=MAX_MESSAGE, compress=False, timeout=1.0, writer_limit=WRITER_LIMIT,
+                heartbeat=self._subscribers.options.keepalive,
+                max_msg_size=MAX_MESSAGE,
+                compress=False,
+                timeout=1.0,
+                writer_limit=WRITER_LIMIT,
             )
             await socket.prepare(request)
             long_lived(request)
