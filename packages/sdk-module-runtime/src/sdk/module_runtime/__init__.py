@@ -1,0 +1,1 @@
+"""Modules supervised by an orchestrator: wire-compatible with the Rust ``pywatt_sdk``."""

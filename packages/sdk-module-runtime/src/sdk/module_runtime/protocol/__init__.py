@@ -1,0 +1,1 @@
+"""The wire: messages, frames and encodings of the Rust ``pywatt_sdk`` (spec: its sources, measured)."""

@@ -1,0 +1,1 @@
+"""The orchestrator's tables, all prefixed ``runtime_``."""
