@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -12,11 +16,12 @@ from typing import TYPE_CHECKING
 from sdk.chaintracks.chain import HeaderChain
 from sdk.chaintracks.consensus import Rules
 from sdk.chaintracks.consensus.compact import target_of, work_of
+from sdk.chaintracks.consensus.fields import header_hash, pack_header, split
+from sdk.chaintracks.store.flat import hashes_of
 from sdk.chaintracks.store.migrations import MIGRATIONS
-from sdk.chaintracks.store.opening import sql_store
+from sdk.chaintracks.store.opening import file_store
 from sdk.chaintracks.verify import verify_file
 from sdk.core.chain import MAIN, MOCK
-from sdk.core.header import BlockHeader
 from sdk.service.database import Database
 from sdk.service.migrations import upgrade
 
@@ -26,13 +31,24 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 VECTORS = Path(os.environ.get("SDK_VECTORS", ROOT.parent / "shared" / "vectors"))
 REAL = VECTORS / "headers" / "main_900000_907999.headers"
-VERIFY_LIMIT = 250_000
+COUNT = 1_000_000
 
 
 async def run(report: Callable[..., None]) -> None:
     if REAL.exists():
-        report("verify 8,000 mainnet headers", _verify(), "headers/s", limit=VERIFY_LIMIT)
-    report("check and store, batches of 2,000", await _store(), "headers/s")
+        report("verify 8,000 mainnet headers, one core", _verify(), "headers/s")
+    report("double SHA-256 of headers alone, one core", _hashing(), "headers/s")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "all.headers").write_bytes(mined(COUNT, spacing=601))
+        found = _stored(folder)
+        report("check and store 1,000,000 headers from files", found["stored"], "headers/s", limit=250_000)
+        report("memory meanwhile, all processes", found["memory"], "MB", limit=300)
+        report("cold start on 1,000,000 headers", found["cold"], "s", limit=2)
+        report("lookup by height, 1,000,000 headers", found["height"], "lookups/s", limit=200_000)
+        report("lookup by hash, 1,000,000 headers", found["hash"], "lookups/s", limit=200_000)
+    report("insert live headers durably with events, one at a time", await _insert(1), "headers/s", limit=300)
+    report("insert live headers durably with events, 64 waiting", await _insert(64), "headers/s", limit=1_000)
 
 
 def _verify() -> float:
@@ -46,28 +62,52 @@ def _verify() -> float:
     return best
 
 
-async def _store() -> float:
-    raw = _mined(10_000)
+def _hashing() -> float:
+    raw = mined(50_000)
+    started = time.perf_counter()
+    hashes_of(raw)
+    return 50_000 / (time.perf_counter() - started)
+
+
+def _stored(folder: Path) -> dict[str, float]:
+    script = ROOT / "benchmarks" / "_headers_stored.py"
+    done = subprocess.run(
+        [sys.executable, script, folder / "all.headers", folder], check=True, capture_output=True, text=True
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+async def _insert(waiting: int) -> float:
+    """Each header is a call of its own that returns when it is durable and its event has been told."""
+    headers = split(mined(3_001))[1:]
     with tempfile.TemporaryDirectory() as folder:
         async with await Database.open(f"sqlite:///{folder}/headers.sqlite") as database:
             await upgrade(database, [MIGRATIONS])
-            chain = await HeaderChain.open("mock", sql_store(database), clock=lambda: datetime(2036, 1, 1, tzinfo=UTC))
+            store = file_store(database, Path(folder) / "headers", "mock")
+            chain = await HeaderChain.open("mock", store, clock=lambda: datetime(2036, 1, 1, tzinfo=UTC))
             started = time.perf_counter()
-            for at in range(0, len(raw), 2000 * 80):
-                await chain.extend(raw[at : at + 2000 * 80])
-            return chain.tip.height / (time.perf_counter() - started)
+            for at in range(0, len(headers), waiting):
+                await asyncio.gather(*(chain.extend(each) for each in headers[at : at + waiting]))
+            elapsed = time.perf_counter() - started
+            if chain.tip.height != len(headers) or not chain.last_event:
+                raise AssertionError("not every header was stored")
+            await chain.close()
+            return len(headers) / elapsed
 
 
-def _mined(count: int) -> bytes:
-    """A chain at regtest's difficulty."""
-    headers, last = [], MOCK.genesis
-    for number in range(count):
-        nonce = 0
+def mined(count: int, *, spacing: int = 600) -> bytes:
+    """A chain from genesis on at regtest's difficulty."""
+    last = MOCK.genesis.to_bytes()
+    parts, moment, before = [last], MOCK.genesis.time, header_hash(last)
+    for number in range(1, count):
+        moment, nonce = moment + spacing, 0
         while True:
-            header = BlockHeader(4, last.hash(), f"{number:064x}", last.time + 600, last.bits, nonce)
-            if header.meets_target():
+            raw = pack_header(0x20000000, before, number.to_bytes(32, "little"), moment, 0x207FFFFF, nonce)
+            found = header_hash(raw)
+            if found[31] < 0x7F:
                 break
             nonce += 1
-        headers.append(header.to_bytes())
-        last = header
-    return b"".join(headers)
+        parts.append(raw)
+        before = found
+    return b"".join(parts)

@@ -48,7 +48,7 @@ def holds(bulk: FileBulk, count: int) -> None:
     for height in range(count):
         header = RAW[height * 80 : (height + 1) * 80]
         assert bulk.header(height) == header
-        assert bulk.height_of(header_hash(header)) == height
+        assert bulk.find(header_hash(header)) == (height, header)
     assert bulk.work_at(count - 1) == 2 * count
 
 
@@ -155,8 +155,8 @@ def test_an_index_of_other_headers_or_torn_is_made_again(tmp_path: Path) -> None
     bulk.close()
     (tmp_path / "index").write_bytes(index)
     bulk = opened(tmp_path)
-    assert bulk.height_of(header_hash(other[:80])) == 60
-    assert bulk.height_of(header_hash(RAW[60 * 80 : 61 * 80])) is None
+    assert bulk.find(header_hash(other[:80])) == (60, other[:80])
+    assert bulk.find(header_hash(RAW[60 * 80 : 61 * 80])) is None
     bulk.close()
 
 

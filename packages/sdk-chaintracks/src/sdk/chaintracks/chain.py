@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from sdk.chaintracks.checking import HeaderChecker
@@ -20,6 +19,7 @@ from sdk.chaintracks.consensus.fields import (
 from sdk.chaintracks.errors import InvalidHeader, StoreCorrupted, UnknownParent
 from sdk.chaintracks.events import MAX_ADDED, EventHeader, listed
 from sdk.chaintracks.loading import load
+from sdk.chaintracks.run_queue import Run, RunQueue
 from sdk.chaintracks.store import Move, StoredHeader
 from sdk.core.chain import ChainParameters
 from sdk.core.errors import ConfigurationError
@@ -65,10 +65,11 @@ class HeaderChain:
     ) -> None:
         self.rules, self.store = rules, store
         self._clock, self._keep = clock, keep
-        self._checker = checker or HeaderChecker(rules)
-        self._lock = asyncio.Lock()
+        self.checker = checker or HeaderChecker(rules)
+        self._queue = RunQueue(self._extend, AT_ONCE - 1)
         self._tree: HeaderTree | None = None
         self._before = Window(0)  # what precedes the tree's root
+        self._recent: tuple[Node, Window] | None = None  # the last one checked, and the window that ends at it
         self._attached = False
         self._stale = False
         self.listeners: list[Callable[[TipEvent], None]] = []
@@ -77,26 +78,26 @@ class HeaderChain:
     @classmethod
     async def open(
         cls,
-        chain: str,
+        chain: str | Rules,
         store: HeaderStore,
         *,
         clock: Clock,
         keep: int = KEEP,
         checker: HeaderChecker | None = None,
     ) -> HeaderChain:
-        """The chain as it was stored, or its first header. The tables are made by ``sdk.service.migrations.upgrade``.
+        """The chain of a network, by name or by its rules, as it was stored, or its first header.
 
+        The tables are made by ``sdk.service.migrations.upgrade``.
         Raises ``StoreCorrupted`` when the store holds another network or damaged headers, ``StorageError``.
         """
-        try:
-            rules = Rules.of(ChainParameters.named(chain))
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+        rules = chain if isinstance(chain, Rules) else _rules(chain)
         headers = cls(rules, store, clock=clock, keep=keep, checker=checker)
         headers.last_event = await store.last_event()
         await headers._load()
         if await headers.header_at(0) != rules.genesis:
-            raise StoreCorrupted(f"the store holds another chain than {chain}: name a database of its own for {chain}")
+            raise StoreCorrupted(
+                f"the store holds another chain than {rules.chain}: name a database of its own for {rules.chain}"
+            )
         return headers
 
     @property
@@ -108,6 +109,11 @@ class HeaderChain:
     @property
     def tip(self) -> Node:
         return self.tree.tip
+
+    async def close(self) -> None:
+        """End the processes that check, and close the store."""
+        await self.checker.close()
+        await self.store.close()
 
     # reading
 
@@ -130,9 +136,9 @@ class HeaderChain:
         node = self.tree.get(block_hash)
         if node is not None:
             return node.height, node.raw
-        height = self._buried(block_hash)
-        if height is not None:
-            return height, self.store.bulk.read(height, 1)
+        buried = self.store.bulk.find(block_hash)
+        if buried is not None and buried[0] < self.tree.root.height:
+            return buried
         row = await self.store.live.find(block_hash)
         return None if row is None else (row.height, row.raw)
 
@@ -149,7 +155,7 @@ class HeaderChain:
 
     async def refresh(self) -> bool:
         """Take over what other processes have written to the same store; whether there was anything."""
-        async with self._lock:
+        async with self._queue.lock:
             if not self._stale and await self.store.last_event() == self.last_event:
                 return False
             await self._load()
@@ -158,30 +164,33 @@ class HeaderChain:
     async def extend(self, raw: bytes, *, anywhere: bool = True) -> TipEvent | None:
         """Check and keep a run of headers, each after the one before; the tip changes if they have more work.
 
-        Headers that are known are passed over. The run ends before a header whose time lies too far ahead, unless it
-        is the first. ``anywhere`` lets the run start below what is in memory. Raises ``InvalidHeader`` (nothing of the
-        run is kept, or of one over ``checking.PIECE`` headers the pieces before the fault), ``UnknownParent``,
-        ``ParseError``, ``StoreMoved``, ``StorageError``.
+        Headers that are known are passed over. Runs that wait at the same time and follow one another become one
+        change. The run ends before a header whose time lies too far ahead, unless it is the first. ``anywhere`` lets
+        it start below what is in memory. Raises ``InvalidHeader`` (nothing of the run is kept, or of one over
+        ``checking.PIECE`` headers the pieces before the fault), ``UnknownParent``, ``ParseError``, ``StoreMoved``,
+        ``StorageError``.
         """
-        async with self._lock:
-            if self._stale:
-                await self._load()
-            raw = self._unknown(raw)
-            parent = await self._parent(raw, anywhere) if raw else None
-            if parent is None:
-                return None
-            if parent is self.tip and self._buries(len(raw) // HEADER):
-                return await self._bury(raw, parent)
-            nodes = self._checked(raw, parent)
-            change = self.tree.plan(nodes[-1])
-            if not self._attached:
-                await self._switch_detached(change)
-                return None
-            event = await self._keep_nodes(nodes, change)
-            if event is not None:
-                self._tell(event)
-            await self._trim()
-            return event
+        return await self._queue.run(Run(raw, anywhere))
+
+    async def _extend(self, raw: bytes, anywhere: bool) -> TipEvent | None:
+        if self._stale:
+            await self._load()
+        raw = self._unknown(raw)
+        parent = await self._parent(raw, anywhere) if raw else None
+        if parent is None:
+            return None
+        if parent is self.tip and self._buries(len(raw) // HEADER):
+            return await self._bury(raw)
+        nodes = self._checked(raw, parent)
+        change = self.tree.plan(nodes[-1])
+        if not self._attached:
+            await self._switch_detached(change)
+            return None
+        event = await self._keep_nodes(nodes, change)
+        if event is not None:
+            self._tell(event)
+        await self._trim()
+        return event
 
     def _unknown(self, raw: bytes) -> bytes:
         """What comes after the headers that are known already."""
@@ -195,8 +204,8 @@ class HeaderChain:
 
     def _buried(self, block_hash: bytes) -> int | None:
         """Height of an active header below what is in memory."""
-        height = self.store.bulk.height_of(block_hash)
-        return height if height is not None and height < self.tree.root.height else None
+        found = self.store.bulk.find(block_hash)
+        return found[0] if found is not None and found[0] < self.tree.root.height else None
 
     async def _parent(self, raw: bytes, anywhere: bool) -> Node | None:
         """What the run builds on; None when that is buried and the run does not have the work to replace what is."""
@@ -235,7 +244,9 @@ class HeaderChain:
             raw = raw[: (error.height - first) * HEADER]
             batch = check_batch(self.rules, raw, first, parent.hash, window, now)
         raws = split(raw)
-        return self.tree.draft(parent, raws, batch.hashes, [work_of(header_bits(each)) for each in raws])
+        nodes = self.tree.draft(parent, raws, batch.hashes, [work_of(header_bits(each)) for each in raws])
+        self._recent = nodes[-1], batch.window
+        return nodes
 
     async def _keep_nodes(self, nodes: list[Node], change: TipChange | None) -> TipEvent | None:
         added = {node.hash for node in change.added} if change is not None else set()
@@ -276,15 +287,14 @@ class HeaderChain:
     def _buries(self, count: int) -> bool:
         return not self.store.rows_stay and (count >= AT_ONCE or not self._attached)
 
-    async def _bury(self, raw: bytes, parent: Node) -> TipEvent | None:
+    async def _bury(self, raw: bytes) -> TipEvent | None:
         """Piece by piece, as they are checked; ``_load`` then writes one event for all of them."""
         bulk, known = self.store.bulk, self.last_event
         self._stale = True
         self._bury_nodes(self.tree.active)
         try:
-            async for piece in self._checker.check(
-                raw, parent.height + 1, parent.hash, self.window(parent), self._now()
-            ):
+            before = bulk.read(max(0, bulk.count - WINDOW), WINDOW)
+            async for piece in self.checker.check(before, raw, bulk.count, self._now()):
                 bulk.append(piece.raw, piece.hashes)
         finally:
             await self._load()
@@ -322,6 +332,8 @@ class HeaderChain:
 
     def window(self, parent: Node) -> Window:
         """Times and bits of up to ``WINDOW`` headers that end at ``parent``."""
+        if self._recent is not None and self._recent[0] is parent:
+            return self._recent[1]
         nodes: list[Node] = []
         node: Node | None = parent
         while node is not None and len(nodes) < WINDOW:
@@ -356,6 +368,13 @@ class HeaderChain:
         while missed := await self.store.events_after(self.last_event):
             for event in missed:
                 self._tell(event)
+
+
+def _rules(name: str) -> Rules:
+    try:
+        return Rules.of(ChainParameters.named(name))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _noted(node: Node) -> EventHeader:

@@ -99,7 +99,7 @@ class Chaintracks:
         self._tasks.clear()
         for each in self.followers:
             await each.source.close()
-        await self.chain.store.close()
+        await self.chain.close()
 
     def sources_status(self) -> list[SourceStatus]:
         """How each source fares, in the order they were given."""

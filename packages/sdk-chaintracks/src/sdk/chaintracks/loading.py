@@ -127,7 +127,8 @@ async def _tail(store: HeaderStore, state: State) -> tuple[list[StoredHeader], i
         )
     if meets:  # another process has added to its files alone
         bulk.append(b"".join(each.raw for each in tail), b"".join(each.hash for each in tail))
-    told = bulk.height_of(state.tip)
+    found = bulk.find(state.tip)
+    told = None if found is None else found[0]
     if told is None and bulk.count and bulk.work_at(bulk.count - 1) > state.work:
         told = max(0, bulk.count - 1 - MAX_ADDED)  # the files or the rows were lost, and the tip they had is no more
     return [], told

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sdk.chaintracks.consensus import Unchecked, Window, check_batch
+from sdk.chaintracks.consensus import Window, check_batch
+from sdk.chaintracks.consensus.batch import join
 from sdk.chaintracks.consensus.fields import HEADER, display
 from sdk.core.errors import ParseError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sdk.chaintracks.consensus import Rules
+    from sdk.chaintracks.consensus import Rules, Unchecked
 
 CHUNK = 8192
 """Headers that are read and checked at a time."""
@@ -56,7 +57,7 @@ def verify_file(
             parent, window = batch.hashes[-1], batch.window
             found.last, found.tip_hash = batch.last, display(parent)
             found.work += batch.work
-            _note(found.unchecked, batch.unchecked)
+            found.unchecked = join([*found.unchecked, *batch.unchecked])
     found.seconds = clock() - started
     return found
 
@@ -73,14 +74,3 @@ def _plausible(path: Path, size: int, start: bytes) -> None:
             f"{path} has {size} bytes, {size - whole * HEADER} more than {whole} headers of {HEADER}",
             size,
         )
-
-
-def _note(found: list[Unchecked], more: tuple[Unchecked, ...]) -> None:
-    """Joins what goes on from one chunk to the next."""
-    for each in more:
-        for at, known in enumerate(found):
-            if known.rule == each.rule and known.last + 1 == each.first:
-                found[at] = Unchecked(known.rule, known.first, each.last)
-                break
-        else:
-            found.append(each)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from sdk.chaintracks.consensus.batch_bits import first_wrong_bits
 from sdk.chaintracks.consensus.compact import target_of, work_of
-from sdk.chaintracks.consensus.fields import CHECKED_FIELDS, HEADER
+from sdk.chaintracks.consensus.fields import HEADER, number_columns, split
 from sdk.chaintracks.consensus.header import BITS, FUTURE, FUTURE_LIMIT, LINKAGE, MEDIAN_TIME, check_header
 from sdk.chaintracks.consensus.window import MEDIAN_SPAN, Window
 from sdk.core.errors import ParseError
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sdk.chaintracks.consensus.rules import Rules
 
+
+_FEW = 4
 
 _number = cast("Callable[[bytes, str], int]", int.from_bytes)
 
@@ -64,8 +66,11 @@ def check_batch(
         raise ParseError("block headers", f"{len(raw)} bytes are no multiple of {HEADER}", len(raw) // HEADER * HEADER)
     if not raw:
         return Batch(first, [], 0, window, ())
+    if len(raw) <= _FEW * HEADER:
+        return _check_few(rules, raw, first, parent_hash, window, now)
     hashes = [sha256(sha256(header).digest()).digest() for (header,) in iter_unpack("80s", raw)]
-    versions, previous, times, bits = (list(column) for column in zip(*CHECKED_FIELDS.iter_unpack(raw), strict=True))
+    previous = [each for (each,) in iter_unpack("4x32s44x", raw)]
+    versions, times, bits = number_columns(raw)
     columns = Window(window.first, [*window.times, *times], [*window.bits, *bits])
     start = len(window.times)
     bits_unchecked: list[int] = []
@@ -92,6 +97,33 @@ def check_batch(
     ]
     work = sum(work_of(each) * times_seen for each, times_seen in Counter(bits).items())
     return Batch(first, hashes, work, columns.cut(), tuple(unchecked))
+
+
+def _check_few(
+    rules: Rules, raw: bytes, first: int, parent_hash: bytes | None, window: Window, now: int | None
+) -> Batch:
+    """One by one, where looking through the columns would cost more."""
+    hashes, work, unchecked = [], 0, []
+    for height, header in enumerate(split(raw), first):
+        found = check_header(rules, header, height, parent_hash, window, now)
+        unchecked += [Unchecked(rule, height, height) for rule in found.unchecked]
+        parent_hash, window = found.hash, window.followed_by([found.time], [found.bits])
+        hashes.append(found.hash)
+        work += found.work
+    return Batch(first, hashes, work, window, tuple(join(unchecked)))
+
+
+def join(unchecked: Iterable[Unchecked]) -> list[Unchecked]:
+    """What goes on from one height to the next as one."""
+    found: list[Unchecked] = []
+    for each in unchecked:
+        for at, known in enumerate(found):
+            if known.rule == each.rule and known.last + 1 == each.first:
+                found[at] = Unchecked(known.rule, known.first, each.last)
+                break
+        else:
+            found.append(each)
+    return found
 
 
 def _first_true(found: Iterable[object], otherwise: int) -> int:

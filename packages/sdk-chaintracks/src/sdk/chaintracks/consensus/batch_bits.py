@@ -22,6 +22,11 @@ from sdk.chaintracks.consensus.difficulty import (
 )
 from sdk.chaintracks.consensus.window import MEDIAN_SPAN, MissingHistory
 
+_FLOAT_SAFE = 1 << 60
+"""Work from which on rounding it to a whole number is far below what a mantissa shows."""
+_DOUBT = 1e-6
+_SURE = 1 - _DOUBT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -135,12 +140,27 @@ def _first_wrong_daa(rules: Rules, columns: Window, start: int, unchecked: list[
     ]
     shift = known - reach + 2
     late = 2 * rules.target_spacing if rules.allow_min_difficulty else None
+    shortest, longest = DAA_SPAN // 2 * rules.target_spacing, DAA_SPAN * 2 * rules.target_spacing
+    scale = 2.0**256 / rules.target_spacing
+    units = _units(rules)
     for at in range(known, end):
         if late is not None and times[at] > times[at - 1] + late:
-            required = rules.pow_limit_bits
-        else:
-            first, last = chosen[at - 1 - DAA_SPAN - shift], chosen[at - 1 - shift]
-            required = daa_target_bits(rules, total[last] - total[first], times[last] - times[first])
-        if bits[at] != required:
+            if bits[at] != rules.pow_limit_bits:
+                return at
+            continue
+        first, last = chosen[at - 1 - DAA_SPAN - shift], chosen[at - 1 - shift]
+        work, seconds = total[last] - total[first], times[last] - times[first]
+        span = shortest if seconds < shortest else longest if seconds > longest else seconds
+        mantissa = bits[at] & 0x00FF_FFFF
+        found = scale * span / work * units[bits[at] >> 24]
+        if mantissa + _DOUBT < found < mantissa + _SURE and 0x8000 <= mantissa < 0x80_0000 and work > _FLOAT_SAFE:
+            continue  # beyond doubt, and many times quicker than in whole numbers
+        if bits[at] != daa_target_bits(rules, work, seconds):
             return at
     return end
+
+
+def _units(rules: Rules) -> list[float]:
+    """By the size that ``bits`` begin with, what turns a target into a mantissa; 0 near the network's limit."""
+    limit = rules.pow_limit_bits >> 24
+    return [256.0 ** (3 - size) if 4 <= size < limit else 0.0 for size in range(256)]

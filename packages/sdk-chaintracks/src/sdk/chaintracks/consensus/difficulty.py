@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sdk.chaintracks.consensus.compact import target_of, work_of
@@ -100,9 +101,13 @@ def _daa_bits(rules: Rules, parent: int, time: int, window: Window) -> int:
 
 def daa_target_bits(rules: Rules, work: int, seconds: int) -> int:
     """Compact target after ``work`` done in ``seconds`` between the two suitable blocks."""
-    spacing = rules.target_spacing
+    return _daa_target_bits(rules.target_spacing, rules.pow_limit, work, seconds)
+
+
+@lru_cache(maxsize=1 << 12)
+def _daa_target_bits(spacing: int, limit: int, work: int, seconds: int) -> int:
     if not DAA_SPAN // 2 * spacing <= seconds <= DAA_SPAN * 2 * spacing:
         seconds = DAA_SPAN // 2 * spacing if seconds < DAA_SPAN * spacing else DAA_SPAN * 2 * spacing
     per_block = work * spacing // seconds
     target = (_ALL - per_block) // per_block
-    return encode_compact(target if target < rules.pow_limit else rules.pow_limit)
+    return encode_compact(target if target < limit else limit)

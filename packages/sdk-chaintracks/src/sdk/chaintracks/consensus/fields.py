@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from hashlib import sha256
 from struct import Struct
 from typing import Any
@@ -10,8 +12,8 @@ HEADER = 80
 ZERO_HASH = bytes(32)
 
 _FIELDS = Struct("<i32s32sIII")
-CHECKED_FIELDS = Struct("<i32s32xII4x")
-"""Version, previous hash, time, bits."""
+_WORDS = HEADER // 4
+_TIME, _BITS = 17, 18  # places among the 32-bit words of a header
 
 
 def header_hash(raw: bytes) -> bytes:
@@ -56,6 +58,17 @@ def pack_header(version: int, previous: bytes, root: bytes, time: int, bits: int
 def split(raw: bytes) -> list[bytes]:
     """The headers of 80 bytes each that lie in ``raw`` one after the other."""
     return [raw[at : at + HEADER] for at in range(0, len(raw), HEADER)]
+
+
+def number_columns(raw: bytes) -> tuple[list[int], list[int], list[int]]:
+    """Versions, times and bits of headers that lie one after the other."""
+    signed, unsigned = array("i"), array("I")
+    signed.frombytes(raw)
+    unsigned.frombytes(raw)
+    if sys.byteorder == "big":
+        signed.byteswap()
+        unsigned.byteswap()
+    return signed[::_WORDS].tolist(), unsigned[_TIME::_WORDS].tolist(), unsigned[_BITS::_WORDS].tolist()
 
 
 def header_json(raw: bytes, height: int, block_hash: bytes | None = None) -> dict[str, Any]:

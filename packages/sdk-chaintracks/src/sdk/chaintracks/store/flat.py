@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from array import array
 from collections import Counter
+from hashlib import sha256
 from typing import Final
 
 from sdk.chaintracks.consensus.compact import work_of
-from sdk.chaintracks.consensus.fields import HEADER, header_hash, split
+from sdk.chaintracks.consensus.fields import HEADER, header_hash, number_columns, split
 from sdk.chaintracks.store.hash_index import HashIndex
 
 SPAN: Final = 2048
 """Headers between two heights whose chain work is remembered."""
-_WORDS: Final = HEADER // 4
-_BITS: Final = 18  # the word of a header that holds its bits
 
 
 class FlatHeaders:
@@ -36,10 +33,11 @@ class FlatHeaders:
         end = min(first + count, self.count)
         return self._slice(first, end) if 0 <= first < end else b""
 
-    def height_of(self, block_hash: bytes) -> int | None:
+    def find(self, block_hash: bytes) -> tuple[int, bytes] | None:
         for height in self.index.candidates(block_hash):
-            if header_hash(self._at(height)) == block_hash:
-                return height
+            raw = self._slice(height, height + 1)
+            if sha256(sha256(raw).digest()).digest() == block_hash:
+                return height, raw
         return None
 
     def work_at(self, height: int) -> int:
@@ -101,9 +99,5 @@ def hashes_of(raw: bytes) -> bytes:
 
 
 def _work(raw: bytes) -> int:
-    words = array("I")
-    words.frombytes(raw)
-    bits = words[_BITS::_WORDS]
-    if sys.byteorder == "big":
-        bits.byteswap()
+    _, _, bits = number_columns(raw)
     return sum(work_of(each) * times for each, times in Counter(bits).items())

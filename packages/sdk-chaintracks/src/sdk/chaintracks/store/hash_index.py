@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Final
 
 _LEAST: Final = 1 << 10
 WORD: Final = 4
@@ -43,16 +40,18 @@ class HashIndex:
         del self.keys[count:]
         self._grow()
 
-    def candidates(self, block_hash: bytes) -> Iterator[int]:
-        """Heights whose hash starts as ``block_hash`` does."""
+    def candidates(self, block_hash: bytes) -> list[int]:
+        """Heights whose hash starts as ``block_hash`` does; hardly ever more than one."""
         key = int.from_bytes(block_hash[:WORD], "little")
         slots, keys = self.slots, self.keys
         mask = len(slots) - 1
         at = key & mask
+        found = []
         while slot := slots[at]:
             if keys[slot - 1] == key:
-                yield slot - 1
+                found.append(slot - 1)
             at = (at + 1) & mask
+        return found
 
     def _grow(self) -> None:
         size = len(self.slots)

@@ -61,7 +61,9 @@ class Bulk(Protocol):
         """Up to ``count`` headers from ``first`` on; fewer at the end."""
         ...
 
-    def height_of(self, block_hash: bytes) -> int | None: ...
+    def find(self, block_hash: bytes) -> tuple[int, bytes] | None:
+        """Height and header."""
+        ...
 
     def work_at(self, height: int) -> int:
         """Work of the chain up to and including ``height``."""

@@ -1,0 +1,87 @@
+"""Checks and stores a file of headers in a process of its own, so that its memory can be read; prints one JSON object.
+
+``python _headers_stored.py FILE FOLDER``. The rules are mainnet's (retarget, emergency adjustment, DAA) at a limit that
+is easy to mine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+from sdk.chaintracks.chain import HeaderChain
+from sdk.chaintracks.consensus import Rules
+from sdk.chaintracks.store.migrations import MIGRATIONS
+from sdk.chaintracks.store.opening import file_store
+from sdk.core.chain import MAIN, MOCK
+from sdk.service.database import Database
+from sdk.service.migrations import upgrade
+
+PART = 100_000
+LOOKUPS = 100_000
+
+
+def rules() -> Rules:
+    easy = Rules.of(MOCK)
+    return replace(easy, no_retargeting=False, allow_min_difficulty=False, daa_height=Rules.of(MAIN).daa_height)
+
+
+async def opened(database: Database, folder: Path) -> HeaderChain:
+    store = file_store(database, folder / "headers", "mock")
+    return await HeaderChain.open(rules(), store, clock=lambda: datetime(2056, 1, 1, tzinfo=UTC))
+
+
+async def main(file: Path, folder: Path) -> dict[str, float]:
+    found = {}
+    async with await Database.open(f"sqlite:///{folder}/headers.sqlite") as database:
+        await upgrade(database, [MIGRATIONS])
+        chain = await opened(database, folder)
+        started = time.perf_counter()
+        with file.open("rb") as source:
+            while part := source.read(PART * 80):
+                await chain.extend(part)
+        found["stored"] = chain.tip.height / (time.perf_counter() - started)
+        found["memory"] = sum(peak(each) for each in ("self", *map(str, chain.checker.processes)))
+        await chain.close()
+        started = time.perf_counter()
+        chain = await opened(database, folder)
+        found["cold"] = time.perf_counter() - started
+        found["height"] = await by_height(chain)
+        found["hash"] = await by_hash(chain)
+        await chain.close()
+    return found
+
+
+async def by_height(chain: HeaderChain) -> float:
+    random = Random(1)
+    heights = [random.randrange(chain.tip.height) for _ in range(LOOKUPS)]
+    started = time.perf_counter()
+    for each in heights:
+        await chain.header_at(each)
+    return LOOKUPS / (time.perf_counter() - started)
+
+
+async def by_hash(chain: HeaderChain) -> float:
+    random = Random(2)
+    hashes = [await chain.hash_at(random.randrange(chain.tip.height)) or b"" for _ in range(LOOKUPS)]
+    started = time.perf_counter()
+    for each in hashes:
+        if await chain.find(each) is None:
+            raise AssertionError("a header of the chain is not found by its hash")
+    return LOOKUPS / (time.perf_counter() - started)
+
+
+def peak(process: str) -> float:
+    """The most memory it ever held, in MB."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))))
