@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tracemalloc
 from contextlib import ExitStack
 from hashlib import sha256
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sdk.core import Beef, BlockHeader, MerklePath, OutPoint, Script, Transaction, TransactionInput, TransactionOutput
 from sdk.core.chain import MAIN
 from sdk.core.merkle_tree import PathLeaf
-from support.measuring import SAMPLE, contest, contestant, one_core
+from support.measuring import SAMPLE, contest, contestant, import_time, one_core
 from support.peers import Peer, PeerError
 
 if TYPE_CHECKING:
@@ -196,9 +194,5 @@ def imports(report: Callable[..., None]) -> None:
         ("sdk.core", "import sdk.core"),
         ("all its protocol types", f"from sdk.core import {names}"),
     ):
-        program = f"import pydantic, time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
-        spent = min(
-            float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
-            for _ in range(5)
-        )
-        report(f"import of {what}, over pydantic", spent * 1000, "ms", {}, 60)
+        spent = import_time(statement, "import pydantic")
+        report(f"import of {what}, over pydantic", spent, "ms", {}, 60)

@@ -22,7 +22,7 @@ from sdk.wallet.script import SignatureHasher, verify_script
 from sdk.wallet.script.spv import check, prepare
 from sdk.wallet.script.templates import p2pkh, pushdrop
 from sdk.wallet.script.templates.signing import Coin
-from support.measuring import contest, contestant, one_core
+from support.measuring import contest, contestant, import_time, one_core
 from support.payments import chain_of
 from support.peers import Peer
 
@@ -62,6 +62,7 @@ def run(report: Report) -> None:
         derivation(report, asking(python, node))
         operations(report, asking(python, node))
         script_checks(report, asking(python, scripts))
+    imports(report)
 
 
 def asking(python: Peer, node: Peer) -> Asking:
@@ -235,3 +236,13 @@ def signatures(beef: Beef, txid: str) -> list[tuple[bytes, bytes, bytes]]:
             digest = hasher.digest(index, locking, satoshis, signature[-1])
             found.append((key, signature[:-1], digest))
     return found
+
+
+def imports(report: Report) -> None:
+    for statement, limit in (
+        ("import sdk.wallet", 450),
+        ("from sdk.wallet.keys import ProtoWallet", None),
+        ("from sdk.wallet.script import verify_script", None),
+        ("from sdk.wallet import open_wallet", None),
+    ):
+        report(statement, import_time(statement), "ms", limit=limit)

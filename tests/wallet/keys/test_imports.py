@@ -8,7 +8,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["sdk.wallet.keys", "sdk.wallet.script", "sdk.wallet.script.spv"])
+@pytest.mark.parametrize("module", ["sdk.wallet", "sdk.wallet.keys", "sdk.wallet.script", "sdk.wallet.script.spv"])
 def test_what_is_not_loaded(module: str) -> None:
     heavy = ("pydantic", "sqlalchemy", "aiohttp")
     program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"

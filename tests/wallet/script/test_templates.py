@@ -91,7 +91,11 @@ def test_multisig(required: int) -> None:
     keys = [ALICE.public_key, BOB.public_key, CAROL.public_key]
     locking = multisig.lock(required, keys)
     assert multisig.decode(locking) == (required, tuple(keys))
-    check(locking, lambda kind: multisig.unlock([CAROL, ALICE, BOB], coin(locking), kind), 1 + 73 * required)
+    check(
+        locking,
+        lambda kind: multisig.unlock([CAROL, ALICE, BOB], coin(locking), kind),
+        multisig.unlocking_size(required),
+    )
     assert not opens(locking, multisig.combine([b""] * required))
     with pytest.raises(ValueError, match="at hand"):
         multisig.unlock([PrivateKey.from_int(5)], coin(locking))

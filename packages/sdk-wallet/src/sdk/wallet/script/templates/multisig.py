@@ -10,7 +10,7 @@ from sdk.core.script import Script, decode_number, push, push_number
 from sdk.wallet.keys.public_key import PublicKey
 from sdk.wallet.script import sighash
 from sdk.wallet.script.errors import TemplateError
-from sdk.wallet.script.templates.signing import sign
+from sdk.wallet.script.templates.signing import MAX_SIGNATURE_SIZE, sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,11 @@ def lock(required: int, keys: Sequence[PublicKey]) -> Script:
         raise ValueError(f"{required} of {len(keys)} signatures cannot be required")
     parts = [push_number(required), *(push(key.to_bytes()) for key in keys), push_number(len(keys))]
     return Script(b"".join(parts) + bytes((op.OP_CHECKMULTISIG,)))
+
+
+def unlocking_size(required: int) -> int:
+    """Bytes of the unlocking script, for fees before it is there."""
+    return 1 + required * (1 + MAX_SIGNATURE_SIZE)
 
 
 def unlock(keys: Sequence[PrivateKey], coin: Coin, sighash_type: int = sighash.DEFAULT) -> Script:
