@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from sdk.chaintracks.client import ChaintracksClient
+from sdk.chaintracks.client import ChaintracksClient, ChaintracksTracker
 from sdk.chaintracks.engine import Chaintracks
 from sdk.chaintracks.server import ChaintracksServer
 from sdk.chaintracks.server.parameters import MAX_HEADERS
@@ -262,23 +262,25 @@ async def test_the_wallets_client_understands_this_server(tmp_path: Path) -> Non
 
 
 async def test_r52_the_client_is_a_chain_tracker_that_forgets_what_a_reorg_may_change(tmp_path: Path) -> None:
-    factory: type[ChaintracksClient] = PluginRegistry[Any]("sdk.wallet.chain_trackers").load("chaintracks")
-    assert factory is ChaintracksClient
-    async with rig(tmp_path) as v1, factory(v1.url, max_roots=5) as client:
+    factory: type[ChaintracksTracker] = PluginRegistry[Any]("sdk.wallet.chain_trackers").load("chaintracks")
+    assert factory is ChaintracksTracker
+    async with rig(tmp_path) as v1, factory(v1.url, max_roots=5) as tracker:
+        client = tracker.client
+        assert isinstance(tracker, ChainTracker)
         assert isinstance(client, ChainTracker)
         old = v1.network.chain
-        assert await client.current_height() == 120
-        assert await client.is_valid_root_for_height(old[118].merkle_root, 118)
-        assert not await client.is_valid_root_for_height("ab" * 32, 118)
+        assert await tracker.current_height() == 120
+        assert await tracker.is_valid_root_for_height(old[118].merkle_root, 118)
+        assert not await tracker.is_valid_root_for_height("ab" * 32, 118)
         with pytest.raises(ServiceUnavailable, match="knows no block at height 121"):
-            await client.is_valid_root_for_height("ab" * 32, 121)
+            await tracker.is_valid_root_for_height("ab" * 32, 121)
         v1.network.reorganise(5, 6)
         await v1.tracks.sync()
-        assert not await client.is_valid_root_for_height(old[118].merkle_root, 118)
-        assert await client.is_valid_root_for_height(v1.network.chain[118].merkle_root, 118)
+        assert not await tracker.is_valid_root_for_height(old[118].merkle_root, 118)
+        assert await tracker.is_valid_root_for_height(v1.network.chain[118].merkle_root, 118)
         for height in range(20):
-            assert await client.is_valid_root_for_height(v1.network.chain[height].merkle_root.upper(), height)
-        assert len(client._roots) == 5
+            assert await tracker.is_valid_root_for_height(v1.network.chain[height].merkle_root.upper(), height)
+        assert len(tracker._roots) == 5
         assert await client.headers(119, 10) == v1.network.chain[119:]
         assert await client.tip() == (121, v1.network.chain[121])
         assert await client.header_for(old[118].hash()) == (118, old[118])  # known, beside the chain

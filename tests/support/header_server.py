@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sdk.service.http_app import Limits
 from support.header_rig import GENESIS, grown, raw
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     import aiohttp
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from sdk.core.header import BlockHeader
 
 FREE = Limits(rate=0, in_flight_per_client=2000, in_flight=2000)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another task, or another process's end of a socket, is about to do; fails after 20 seconds."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 @dataclass

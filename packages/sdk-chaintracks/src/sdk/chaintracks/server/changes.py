@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_LISTED: Final = 64
 """Headers that one message holds; of a longer run it has the last ones, and ``first`` says where the run began."""
 
+MAX_DEACTIVATED: Final = 1_000
+"""Headers that a message about a reorganisation lists; its ``depth`` counts all."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -103,7 +106,7 @@ def reorg_members(change: Change) -> dict[str, Any]:
         "depth": len(change.removed),
         "oldTip": _json(change.removed[0]),
         "newTip": _json(change.tip),
-        "deactivated": [_json(each) for each in change.removed],
+        "deactivated": [_json(each) for each in change.removed[:MAX_DEACTIVATED]],
     }
 
 
