@@ -29,8 +29,9 @@ from sdk.service.logging import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sdk.chaintracks.checking import Piece
     from sdk.chaintracks.events import TipEvent
-    from sdk.chaintracks.store import HeaderStore
+    from sdk.chaintracks.store import Bulk, HeaderStore
     from sdk.chaintracks.tree import HeaderTree, Node, TipChange
     from sdk.core.ports import Clock
 
@@ -43,6 +44,8 @@ RETAINED = 8000
 """Rows of buried headers that stay a while, for other processes that share the database."""
 AT_ONCE = 100
 """Headers of a run from which on it is buried at once when it grows the chain."""
+PIECES_AT_ONCE = 6
+"""Checked pieces that are written to the disk together."""
 
 log = get_logger(__name__)
 
@@ -292,11 +295,15 @@ class HeaderChain:
         bulk, known = self.store.bulk, self.last_event
         self._stale = True
         self._bury_nodes(self.tree.active)
+        before = bulk.read(max(0, bulk.count - WINDOW), WINDOW)
+        held: list[Piece] = []
         try:
-            before = bulk.read(max(0, bulk.count - WINDOW), WINDOW)
             async for piece in self.checker.check(before, raw, bulk.count, self._now()):
-                bulk.append(piece.raw, piece.hashes)
+                held.append(piece)
+                if len(held) == PIECES_AT_ONCE:
+                    _append(bulk, held)
         finally:
+            _append(bulk, held)
             await self._load()
         return None if self.last_event == known else (await self.store.events_after(self.last_event - 1, 1))[0]
 
@@ -368,6 +375,12 @@ class HeaderChain:
         while missed := await self.store.events_after(self.last_event):
             for event in missed:
                 self._tell(event)
+
+
+def _append(bulk: Bulk, pieces: list[Piece]) -> None:
+    if pieces:
+        bulk.append(b"".join(each.raw for each in pieces), b"".join(each.hashes for each in pieces))
+        pieces.clear()
 
 
 def _rules(name: str) -> Rules:

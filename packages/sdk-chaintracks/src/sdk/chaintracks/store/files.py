@@ -26,7 +26,7 @@ from sdk.service.logging import get_logger
 if TYPE_CHECKING:
     from pathlib import Path
 
-SAVE_EVERY: Final = 20_000
+SAVE_EVERY: Final = 100_000
 """Headers after which the index is written again."""
 _STEP: Final = 8192
 

@@ -1,4 +1,4 @@
-"""Height by block hash: open addressing over two arrays of 32-bit numbers, eight to twelve bytes a header.
+"""Height by block hash: open addressing over two arrays of 32-bit numbers, twelve to thirty-six bytes a header.
 
 A slot holds a height plus one, found by the first four bytes of the hash; those of a header are kept beside it, so
 that a slot is followed only where they agree, and the table can grow without hashing a header again. What it finds
@@ -56,7 +56,7 @@ class HashIndex:
     def _grow(self) -> None:
         size = len(self.slots)
         while size < len(self.keys) * 2:
-            size *= 2
+            size *= 4
         self.slots = array("I", bytes(WORD * size))
         _place(self.slots, self.keys, 0)
 
