@@ -28,14 +28,17 @@ def command() -> None:
 @command.command(name="serve", help="Serve a chain until stopped (SIGTERM or Ctrl-C).")
 @click.option("--host", help="[default: 127.0.0.1]")
 @click.option("--port", type=int, help="0 takes a free one.  [default: 8090]")
+@click.option("--p2p-port", type=int, help="Serve headers to Bitcoin peers; 0 takes a free one.  [default: none]")
 @click.option("--mine-every", type=float, metavar="SECONDS", help="Mine by itself.  [default: only when asked]")
 @click.option("--directory", type=click.Path(path_type=Path), help="Keep the chain here.  [default: nowhere]")
-def serve(host: str | None, port: int | None, mine_every: float | None, directory: Path | None) -> None:
+def serve(
+    host: str | None, port: int | None, p2p_port: int | None, mine_every: float | None, directory: Path | None
+) -> None:
     from sdk.devnet.settings import DevnetSettings
     from sdk.service.logging import configure_logging
 
     configure_logging()
-    settings = DevnetSettings.load(host=host, port=port, mine_every=mine_every, directory=directory)
+    settings = DevnetSettings.load(host=host, port=port, p2p_port=p2p_port, mine_every=mine_every, directory=directory)
     asyncio.run(_serve(settings))
 
 
@@ -122,10 +125,15 @@ async def _serve(settings: DevnetSettings, announce: Callable[[str], None] = cli
     arc = ArcSettings(pace=settings.arc_pace, api_key=None if key is None else key.get_secret_value())
     with closing(Devnet(policy, premine=settings.premine, journal=journal)) as devnet:
         async with AsyncExitStack() as stack:
-            app = await DevnetServer(devnet, mine_every=settings.mine_every, arc=arc).open_app(stack)
+            server = DevnetServer(devnet, mine_every=settings.mine_every, arc=arc)
+            app = await server.open_app(stack)
+            peer = None
+            if settings.p2p_port is not None:
+                peer = await server.open_peers(stack, settings.host, settings.p2p_port)
 
             def ready(base: str) -> None:
                 urls = DevnetUrls.of(base)
-                announce(f"devnet at {urls.base} (ARC, faucet), {urls.whatsonchain} (WhatsOnChain)")
+                also = "" if peer is None else f", {peer} (P2P)"
+                announce(f"devnet at {urls.base} (ARC, faucet), {urls.whatsonchain} (WhatsOnChain){also}")
 
             await serve(app, settings.host, settings.port, drain=2.0, ready=lambda server: ready(server.url))

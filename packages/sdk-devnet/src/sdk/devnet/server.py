@@ -1,4 +1,4 @@
-"""The devnet behind a socket: ARC, WhatsOnChain, faucet and admin endpoints on one port."""
+"""The devnet behind sockets: ARC, WhatsOnChain, faucet and admin endpoints on one port, Bitcoin P2P on another."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sdk.devnet.arc.settings import ArcSettings
 from sdk.devnet.devnet import Devnet, utc_now
 from sdk.devnet.errors import DevnetError, OutOfRange
 from sdk.devnet.faulty import fault_middleware
+from sdk.devnet.peers import DevnetView, PeerServer
 from sdk.devnet.whatsonchain.routes import WhatsOnChainRoutes
 from sdk.service.http_app import REQUEST_ID, Limits, create_app, error_response, running
 from sdk.service.logging import get_logger
@@ -72,6 +73,7 @@ class DevnetServer:
         self._arc_settings = arc or ArcSettings()
         self._stack: AsyncExitStack | None = None
         self._urls: DevnetUrls | None = None
+        self._peer = ""
 
     @property
     def urls(self) -> DevnetUrls:
@@ -87,6 +89,7 @@ class DevnetServer:
         async with AsyncExitStack() as stack:
             app = await self.open_app(stack)
             server = await stack.enter_async_context(running(app, host, port, drain=1.0))
+            self._peer = await self.open_peers(stack, host)
             self._urls = DevnetUrls.of(server.url)
             self._stack = stack.pop_all()
         return self._urls
@@ -103,6 +106,20 @@ class DevnetServer:
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.stop()
+
+    @property
+    def peer(self) -> str:
+        """``host:port`` of the Bitcoin P2P port, which serves headers. Raises ``DevnetError`` unless it runs."""
+        if self._stack is None:
+            raise DevnetError("the devnet server does not run: call start() first")
+        return self._peer
+
+    async def open_peers(self, stack: AsyncExitStack, host: str, port: int = 0) -> str:
+        """Listen for peers until ``stack`` ends; where. Raises ``ConfigurationError``."""
+        peers = PeerServer(DevnetView(self.devnet), self._clock)
+        found, number = await peers.start(host, port)
+        stack.push_async_callback(peers.stop)
+        return f"{found}:{number}"
 
     async def open_app(self, stack: AsyncExitStack) -> web.Application:
         """The application; what works behind it ends with ``stack``."""

@@ -16,6 +16,7 @@ class DevnetSettings(Settings, component="devnet"):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8090, ge=0, le=65535)
+    p2p_port: int | None = Field(default=None, ge=0, le=65535)
     mine_every: float | None = Field(default=None, gt=0, le=86_400)
     directory: Path | None = None
     premine: int = Field(default=110, ge=0, le=10_000)
