@@ -1,0 +1,39 @@
+"""One small SQL interface over SQLite, PostgreSQL and MariaDB, with the reference's operations and row accessors.
+
+::
+
+    database = await open_database(DatabaseConfig(db_type="sqlite", database="notes.db"))
+    await database.execute("INSERT INTO notes (text) VALUES (?)", ["hello"])
+    async with await database.begin_transaction() as transaction:
+        ...
+        await transaction.commit()
+"""
+
+from sdk.module_runtime.data.database.config import DatabaseConfig, PoolConfig
+from sdk.module_runtime.data.database.direct import Database, Transaction, open_database
+from sdk.module_runtime.data.database.errors import (
+    CommitUnknown,
+    DatabaseConfigurationError,
+    DatabaseConnectionError,
+    DatabaseError,
+    PoolExhausted,
+    QueryError,
+    TransactionError,
+)
+from sdk.module_runtime.data.database.row import Row
+
+__all__ = [
+    "CommitUnknown",
+    "Database",
+    "DatabaseConfig",
+    "DatabaseConfigurationError",
+    "DatabaseConnectionError",
+    "DatabaseError",
+    "PoolConfig",
+    "PoolExhausted",
+    "QueryError",
+    "Row",
+    "Transaction",
+    "TransactionError",
+    "open_database",
+]

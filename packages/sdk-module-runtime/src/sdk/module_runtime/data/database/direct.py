@@ -1,0 +1,301 @@
+"""A database reached by the module itself. The drivers block, so each operation runs in a thread of the pool.
+
+An operation that has begun is finished before its caller's cancellation goes on: a connection is never given back
+while a thread still uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import sqlalchemy as sa
+
+from sdk.module_runtime.data.database.engine import BEGIN, connections, create_engine, transaction_is_open
+from sdk.module_runtime.data.database.errors import (
+    CommitUnknown,
+    DatabaseConnectionError,
+    PoolExhausted,
+    QueryError,
+    TransactionError,
+)
+from sdk.module_runtime.data.database.row import rows_of
+from sdk.module_runtime.data.database.statement import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sdk.module_runtime.data.database.config import DatabaseConfig
+    from sdk.module_runtime.data.database.row import Row
+
+T = TypeVar("T")
+CLOSED: Final = "this database was closed; open it again"
+
+
+async def open_database(config: DatabaseConfig) -> Database:
+    """Connects once, so that a wrong address or password shows here (``DatabaseConnectionError``)."""
+    database = Database(config)
+    try:
+        await database.ping()
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+class Database:
+    """Statements that commit by themselves, and transactions. Up to ``pool.max_connections`` at the same time."""
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        self.config = config
+        self._engine = create_engine(config)
+        self._threads = ThreadPoolExecutor(connections(config), thread_name_prefix="module-database")
+        self._free = asyncio.Semaphore(connections(config))
+        self._open: set[Transaction] = set()
+        self._closed = False
+
+    async def execute(self, query: str, params: Sequence[Any] = ()) -> int:
+        """How many rows it inserted, deleted or matched for an update; 0 for other statements."""
+        return await self._alone(query, params, affected)
+
+    async def query(self, query: str, params: Sequence[Any] = ()) -> list[Row]:
+        return await self._alone(query, params, all_rows)
+
+    async def query_one(self, query: str, params: Sequence[Any] = ()) -> Row | None:
+        """The first row, if there is any."""
+        return await self._alone(query, params, first_row)
+
+    async def begin_transaction(self) -> Transaction:
+        await self._acquire()
+        try:
+            connection = await self._in_thread(self._begin)
+        except BaseException:
+            self._free.release()
+            raise
+        transaction = Transaction(self, connection)
+        self._open.add(transaction)
+        if self._closed:
+            await transaction.abandon()
+            raise DatabaseConnectionError(CLOSED)
+        return transaction
+
+    async def ping(self) -> None:
+        await self.query_one("SELECT 1 AS pong")
+
+    async def close(self) -> None:
+        """Rolls back open transactions and waits for statements under way. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        for transaction in tuple(self._open):
+            await transaction.abandon()
+        for _ in range(connections(self.config)):
+            await self._free.acquire()
+        self._engine.dispose()
+        self._threads.shutdown()
+        self._free.release()  # wakes one who waits for a connection, and he the next
+
+    async def _alone(self, query: str, params: Sequence[Any], read: Callable[[sa.CursorResult[Any]], T]) -> T:
+        sql, values = prepare(self.config.db_type, query, params)
+        await self._acquire()
+        try:
+            return await self._in_thread(lambda: self._run_alone(sql, values, read))
+        finally:
+            self._free.release()
+
+    def _run_alone(self, sql: str, values: tuple[Any, ...], read: Callable[[sa.CursorResult[Any]], T]) -> T:
+        with self._connect() as connection:
+            found = run(connection, sql, values, read)
+            if transaction_is_open(self.config.db_type, connection.connection.dbapi_connection):
+                connection.invalidate()
+                raise QueryError("the statement began a transaction, which was rolled back; use begin_transaction")
+            return found
+
+    def _begin(self) -> sa.Connection:
+        connection = self._connect()
+        try:
+            run(connection, BEGIN[self.config.db_type], (), affected)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self) -> sa.Connection:
+        try:
+            return self._engine.connect()
+        except sa.exc.TimeoutError as error:
+            raise PoolExhausted(f"no connection became free: {error}") from error
+        except (sa.exc.DBAPIError, OSError) as error:
+            raise DatabaseConnectionError(
+                f"{self.config.db_type} database {self.config.database!r} cannot be opened: {_said(error)}"
+            ) from error
+
+    async def _acquire(self) -> None:
+        if self._closed:
+            raise DatabaseConnectionError(CLOSED)
+        seconds = self.config.pool.acquire_timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise PoolExhausted(
+                f"all {connections(self.config)} connections were in use for {seconds} s; end transactions sooner, "
+                "or raise max_connections"
+            ) from None
+        if self._closed:
+            self._free.release()
+            raise DatabaseConnectionError(CLOSED)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        done = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait([done])
+            if not done.cancelled() and done.exception() is None and isinstance(found := done.result(), sa.Connection):
+                found.invalidate()  # a transaction nobody will hold: the server rolls it back
+                found.close()
+            raise
+
+
+class Transaction:
+    """One transaction. Leaving ``async with`` without a commit rolls it back; so does any statement that fails."""
+
+    def __init__(self, database: Database, connection: sa.Connection) -> None:
+        self._database, self._connection = database, connection
+        self._turn = asyncio.Lock()
+        self._ended: str | None = None
+
+    async def execute(self, query: str, params: Sequence[Any] = ()) -> int:
+        return await self._step(query, params, affected)
+
+    async def query(self, query: str, params: Sequence[Any] = ()) -> list[Row]:
+        return await self._step(query, params, all_rows)
+
+    async def query_one(self, query: str, params: Sequence[Any] = ()) -> Row | None:
+        return await self._step(query, params, first_row)
+
+    async def commit(self) -> None:
+        """``CommitUnknown`` if the connection broke meanwhile; never tried twice."""
+        async with self._turn:
+            self._still_open()
+            self._ended = "has an unknown end: its commit was cancelled or broke"
+            try:
+                await self._database._in_thread(self._commit)
+                self._ended = "was committed"
+            except TransactionError as error:
+                if not isinstance(error, CommitUnknown):
+                    self._ended = "was rolled back when its commit was refused"
+                raise
+            finally:
+                self._release()
+
+    async def rollback(self) -> None:
+        async with self._turn:
+            self._still_open()
+            await self._undo("was rolled back")
+
+    async def abandon(self) -> None:
+        """Rolls back if it is still open."""
+        async with self._turn:
+            if self._ended is None:
+                await self._undo("was rolled back")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.abandon()
+
+    async def _step(self, query: str, params: Sequence[Any], read: Callable[[sa.CursorResult[Any]], T]) -> T:
+        sql, values = prepare(self._database.config.db_type, query, params)
+        async with self._turn:
+            self._still_open()
+            try:
+                return await self._database._in_thread(lambda: self._run(sql, values, read))
+            except BaseException as error:
+                await self._undo(f"was rolled back when a statement failed ({error or type(error).__name__})")
+                raise
+
+    def _run(self, sql: str, values: tuple[Any, ...], read: Callable[[sa.CursorResult[Any]], T]) -> T:
+        found = run(self._connection, sql, values, read)
+        if not self._is_open():
+            raise TransactionError("the statement ended the transaction by itself; what came before may be committed")
+        return found
+
+    def _commit(self) -> None:
+        try:
+            if not self._is_open():
+                raise TransactionError("it is no longer open on the server; nothing was committed")
+            self._connection.exec_driver_sql("COMMIT")
+        except sa.exc.DBAPIError as error:
+            broken = error.connection_invalidated
+            self._connection.invalidate()
+            if broken:
+                raise CommitUnknown(f"the connection broke during COMMIT: {_said(error)}") from error
+            raise TransactionError(f"COMMIT was refused, and all is undone: {_said(error)}") from error
+        finally:
+            self._connection.close()
+
+    def _is_open(self) -> bool:
+        return transaction_is_open(self._database.config.db_type, self._connection.connection.dbapi_connection)
+
+    def _still_open(self) -> None:
+        if self._ended is not None:
+            raise TransactionError(f"this transaction {self._ended}; begin another")
+
+    async def _undo(self, ended: str) -> None:
+        self._ended = ended
+        try:
+            await self._database._in_thread(self._roll_back)
+        finally:
+            self._release()
+
+    def _roll_back(self) -> None:
+        try:
+            if not self._connection.invalidated:
+                self._connection.exec_driver_sql("ROLLBACK")
+        except sa.exc.DBAPIError:
+            self._connection.invalidate()  # the server, or SQLite, rolls back when the connection is gone
+        finally:
+            self._connection.close()
+
+    def _release(self) -> None:
+        self._database._open.discard(self)
+        self._database._free.release()
+
+
+def run(connection: sa.Connection, sql: str, values: tuple[Any, ...], read: Callable[[sa.CursorResult[Any]], T]) -> T:
+    """One statement, and what is wanted of its result; driver errors in our words."""
+    try:
+        with connection.exec_driver_sql(sql, values) as result:
+            return read(result)
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseConnectionError(f"the connection broke: {_said(error)}") from error
+        raise QueryError(_said(error)) from error
+    except (ValueError, OverflowError) as error:
+        raise QueryError(f"a value the database cannot hold: {error}") from error
+    except sa.exc.InvalidRequestError as error:
+        raise DatabaseConnectionError(f"the connection is gone: {error}") from error
+
+
+def affected(result: sa.CursorResult[Any]) -> int:
+    return max(result.rowcount, 0)
+
+
+def all_rows(result: sa.CursorResult[Any]) -> list[Row]:
+    return rows_of(list(result.keys()), [tuple(row) for row in result]) if result.returns_rows else []
+
+
+def first_row(result: sa.CursorResult[Any]) -> Row | None:
+    if not result.returns_rows or (row := result.fetchone()) is None:
+        return None
+    return rows_of(list(result.keys()), [tuple(row)])[0]
+
+
+def _said(error: BaseException) -> str:
+    """The first line of what the driver said."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
+    return (str(cause.args[-1]) if cause.args else str(cause)).strip().partition("\n")[0]

@@ -1,0 +1,123 @@
+"""The SQLAlchemy engine for a configuration, and what differs between the databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool
+
+from sdk.module_runtime.data.database.errors import DatabaseConfigurationError
+
+if TYPE_CHECKING:
+    from sdk.module_runtime.data.database.config import DatabaseConfig
+
+MEMORY: Final = ":memory:"
+BEGIN: Final = {
+    "sqlite": "BEGIN IMMEDIATE",  # a reader that becomes a writer later could lose its turn half-way
+    "postgres": "BEGIN",
+    "mysql": "START TRANSACTION",
+}
+
+_DRIVERS: Final = {"sqlite": "sqlite", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+_EXTRAS: Final = {
+    "sqlite": frozenset[str](),
+    "postgres": frozenset({"application_name", "options"}),
+    "mysql": frozenset({"charset", "collation"}),
+}
+_UNENCRYPTED: Final = frozenset({None, "disable", "disabled", "DISABLED"})
+_STRICT: Final = "SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
+
+
+def create_engine(config: DatabaseConfig) -> sa.Engine:
+    """Statements commit by themselves until a transaction is begun. Opens no connection yet."""
+    extras = set(config.extra_params) - _EXTRAS[config.db_type]
+    if extras:
+        known = ", ".join(sorted(_EXTRAS[config.db_type])) or "none"
+        raise DatabaseConfigurationError(
+            f"extra_params {', '.join(sorted(extras))} are unknown for {config.db_type}; known: {known}"
+        )
+    pool = config.pool
+    memory = config.db_type == "sqlite" and config.database == MEMORY
+    try:
+        engine = sa.create_engine(
+            _url(config),
+            isolation_level="AUTOCOMMIT",
+            paramstyle="qmark" if config.db_type == "sqlite" else "format",
+            poolclass=QueuePool,
+            pool_size=connections(config),
+            max_overflow=0,
+            pool_timeout=pool.acquire_timeout_seconds,
+            pool_recycle=-1 if memory else pool.max_lifetime_seconds,
+            pool_pre_ping=config.db_type != "sqlite",
+            pool_use_lifo=True,
+            connect_args=_connect_args(config),
+        )
+    except ModuleNotFoundError as error:
+        extra = {"postgres": "postgresql"}.get(config.db_type, config.db_type)
+        raise DatabaseConfigurationError(
+            f"the driver {error.name} is not installed; run: pip install 'sdk-module-runtime[{extra}]'"
+        ) from error
+    if config.db_type == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def connections(config: DatabaseConfig) -> int:
+    """A database in memory lives in its one connection."""
+    return 1 if config.db_type == "sqlite" and config.database == MEMORY else config.pool.max_connections
+
+
+def transaction_is_open(db_type: str, dbapi: Any) -> bool:
+    """What the driver knows of its connection; false too for a transaction PostgreSQL has given up."""
+    if db_type == "sqlite":
+        return bool(dbapi.in_transaction)
+    if db_type == "postgres":
+        from psycopg.pq import TransactionStatus
+
+        return bool(dbapi.info.transaction_status == TransactionStatus.INTRANS)
+    from pymysql.constants import SERVER_STATUS
+
+    return bool(dbapi.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+
+def _url(config: DatabaseConfig) -> sa.URL:
+    if config.db_type == "sqlite":
+        if config.database != MEMORY:
+            _make_folder(Path(config.database).parent)
+        return sa.URL.create("sqlite", database=config.database)
+    return sa.URL.create(
+        _DRIVERS[config.db_type],
+        username=config.username,
+        password=config.password,
+        host=config.host or "localhost",
+        port=config.port,
+        database=config.database,
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseConfigurationError(f"the folder {folder} cannot be made: {error.strerror}") from error
+
+
+def _connect_args(config: DatabaseConfig) -> dict[str, Any]:
+    if config.db_type == "sqlite":
+        return {"check_same_thread": False, "timeout": 10}
+    if config.db_type == "postgres":
+        ssl = {} if config.ssl_mode is None else {"sslmode": config.ssl_mode}
+        return {"connect_timeout": 10, **ssl, **config.extra_params}
+    if config.ssl_mode not in _UNENCRYPTED:  # PyMySQL goes on in plain text where the server offers no TLS
+        raise DatabaseConfigurationError(
+            f"ssl_mode {config.ssl_mode!r} cannot be held for mysql; use a local socket or tunnel, and ssl_mode disable"
+        )
+    return {"connect_timeout": 10, "charset": "utf8mb4", "init_command": _STRICT, **config.extra_params}
+
+
+def _prepare_sqlite(dbapi: Any, _: Any) -> None:
+    """On each connection, for these settings are not kept in the file (but WAL)."""
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        dbapi.execute(f"PRAGMA {pragma}").close()
