@@ -1,0 +1,40 @@
+"""Messages of ours. None is sent to a peer that did not announce the extension in its InitBlob."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from sdk.module_runtime.protocol.model import WireStruct
+
+CORRELATION: Final = "correlation"
+SECRETS: Final = "secrets"
+HELLO: Final = "hello"
+MESSAGE_PACK: Final = "msgpack"
+ROUTED_ANSWER: Final = "routed_answer"
+DRAIN: Final = "drain"
+
+
+class ExtensionCall(WireStruct):
+    op: Literal["extension_call"] = "extension_call"
+    call_id: str
+    extension: str
+    operation: str
+    params: Any
+
+
+class ExtensionResult(WireStruct):
+    op: Literal["extension_result"] = "extension_result"
+    call_id: str
+    success: bool
+    result: Any = None
+    error: str | None = None
+
+
+class Hello(WireStruct):
+    """The first frame on a channel: proves which module speaks."""
+
+    op: Literal["hello"] = "hello"
+    module_id: str
+    auth_token: str = Field(repr=False)

@@ -1,0 +1,97 @@
+"""JSON as serde_json reads and writes it.
+
+Read: UTF-8 only, no NaN, at most 127 levels, and a member of a *struct* given twice is an error although one of a map
+is not. Whether a member belongs to a struct only the model knows, so an object with repeated members arrives there as
+``Repeated``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from sdk.module_runtime.errors import ProtocolError
+
+MAX_DEPTH = 127
+_LONGEST_U64 = 20
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+class Repeated(dict[str, Any]):
+    """An object some of whose members stood there more than once; the last one counts."""
+
+    repeated: frozenset[str]
+
+
+def parse_json(data: bytes | bytearray | memoryview, what: str) -> Any:
+    """The value of one JSON document. ``what`` names it in the ``ProtocolError``."""
+    data = bytes(data)
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        # msg alone: the exception also carries the whole document, which may be a secret
+        raise ProtocolError(what, f"not JSON: {error.msg} at byte {error.pos}") from None
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+        raise ProtocolError(what, f"nested more than {MAX_DEPTH} levels deep")
+    if data.count(b":") != _members(value):  # a colon in a text, a nested object, or a member given twice
+        return _with_repeated(data, value)
+    return value
+
+
+def write_json(value: Any, what: str) -> bytes:
+    """Compact UTF-8. What JSON cannot hold (bytes, NaN, half a surrogate pair) raises ``ProtocolError``."""
+    try:
+        return _encoder.encode(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ProtocolError(what, f"cannot be written as JSON: {type(error).__name__}") from None
+
+
+def _members(value: Any) -> int:
+    """Never more than the members of all objects in ``value``; counted two levels deep, which is most messages."""
+    if type(value) is not dict:
+        return 0
+    return len(value) + sum(len(inner) for inner in value.values() if type(inner) is dict)
+
+
+def _with_repeated(data: bytes, value: Any) -> Any:
+    found = False
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
+        members = dict(pairs)
+        if len(members) == len(pairs):
+            return members
+        found = True
+        marked = Repeated(members)
+        names = [name for name, _ in pairs]
+        marked.repeated = frozenset(name for name in members if names.count(name) > 1)
+        return marked
+
+    again = json.loads(data, object_pairs_hook=build, parse_int=_integer)
+    return again if found else value
+
+
+def _integer(text: str) -> int | float:
+    """As serde_json and orjson: an integer beyond 64 bits is a float."""
+    if len(text) > _LONGEST_U64:
+        return float(text)
+    number = int(text)
+    return number if -(1 << 63) <= number < 1 << 64 else float(text)
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if type(outer) in (dict, list)
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in (dict, list)
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,160 @@
+"""Rules of the wire for any input."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdk.module_runtime.errors import ProtocolError
+from sdk.module_runtime.protocol import bincode, init, messages
+from sdk.module_runtime.protocol.envelope import MessageMetadata
+from sdk.module_runtime.protocol.formats import Format, convert, pack, unpack
+from sdk.module_runtime.protocol.frame import Frame, FrameDecoder, encode_frame
+from sdk.module_runtime.protocol.json_text import MAX_DEPTH, parse_json
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(TEXT, TEXT, JSON)
+def test_a_message_survives_its_text(connection: str, operation: str, params: Any) -> None:
+    sent = messages.ServiceOperation(
+        connection_id=connection, service_type={"Custom": operation}, operation=operation, params=params
+    )
+    assert messages.MODULE_TO_ORCHESTRATOR.from_json(sent.to_json()) == sent
+
+
+@given(st.lists(st.binary(max_size=40), max_size=5), st.data())
+def test_frames_survive_any_cut_of_the_stream(payloads: list[bytes], data: st.DataObject) -> None:
+    frames = [Frame(Format(data.draw(st.sampled_from([1, 2, 3]))), payload) for payload in payloads]
+    stream = b"".join(map(encode_frame, frames))
+    decoder, read, at = FrameDecoder(), [], 0
+    while at < len(stream):
+        step = data.draw(st.integers(1, 30))
+        decoder.feed(stream[at : at + step])
+        read += list(decoder.frames())
+        at += step
+    assert read == frames
+    decoder.finish()
+
+
+@given(st.binary(max_size=60))
+def test_readers_answer_or_refuse_any_bytes(data: bytes) -> None:
+    def frames(data: bytes) -> None:
+        decoder = FrameDecoder(message_pack=True)
+        decoder.feed(data)
+        list(decoder.frames())
+        decoder.finish()
+
+    readers = (
+        frames,
+        unpack,
+        init.decode_init_line,
+        messages.decode_module_line,
+        messages.decode_orchestrator_body,
+        lambda data: bincode.Reader(data).metadata(),
+        lambda data: convert(data, Format.BASE64, Format.JSON),
+        lambda data: convert(data, Format.MESSAGE_PACK, Format.BINARY),
+    )
+    refused = 0
+    for read in readers:
+        try:
+            read(data)
+        except ProtocolError:
+            refused += 1
+    assert refused >= 3  # no 60 bytes are an InitBlob, a module's and an orchestrator's message at once
+
+
+@given(
+    st.none() | TEXT, st.none() | st.integers(-(2**63), 2**63 - 1), st.none() | st.dictionaries(TEXT, JSON, max_size=3)
+)
+def test_metadata_survives_bincode(id_: str | None, timestamp: int | None, properties: dict[str, Any] | None) -> None:
+    metadata = MessageMetadata(id=id_, timestamp=timestamp, properties=properties)
+    reader = bincode.Reader(bincode.write_message(b"", metadata))
+    assert reader.metadata() == metadata
+    reader.finish()
+
+
+@given(JSON)
+def test_message_pack_survives(value: Any) -> None:
+    assert unpack(pack(value)) == value
+    assert json.loads(convert(pack(value), Format.MESSAGE_PACK, Format.JSON)) == value
+
+
+def test_a_frame_over_the_limit_is_refused_from_its_header() -> None:
+    decoder = FrameDecoder(max_payload=16)
+    decoder.feed(bytes.fromhex("ffffffff01"))
+    with pytest.raises(ProtocolError, match="over the limit of 16"):
+        list(decoder.frames())
+
+
+def test_an_init_line_over_the_limit_is_refused_unread() -> None:
+    with pytest.raises(ProtocolError, match="over the limit"):
+        init.decode_init_line(b" " * (init.MAX_INIT_LINE + 1))
+
+
+def test_message_pack_frames_are_refused_until_agreed() -> None:
+    frame = encode_frame(Frame(Format.MESSAGE_PACK, pack({"op": "heartbeat"})))
+    decoder = FrameDecoder()
+    decoder.feed(frame)
+    with pytest.raises(ProtocolError, match="format code 4"):
+        list(decoder.frames())
+
+
+def test_nesting_ends_where_it_ends_in_rust() -> None:
+    parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, "document")
+    with pytest.raises(ProtocolError, match="levels deep"):
+        parse_json(b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "document")
+
+
+def test_members_given_twice_are_refused_in_structs_only() -> None:
+    read = messages.ORCHESTRATOR_TO_MODULE.from_json
+    with pytest.raises(ProtocolError, match="duplicate field `value`"):
+        read(b'{"op":"secret","name":"a:b","value":"x","value":"y"}')
+    assert read(b'{"op":"shutdown","other":1,"other":2}') == messages.Shutdown()
+    answer = read(b'{"op":"service_operation_result","success":true,"result":{"a":1,"a":2}}')
+    assert isinstance(answer, messages.ServiceOperationResult)
+    assert answer.result == {"a": 2}
+
+
+def test_refusals_and_printed_messages_do_not_tell_secrets() -> None:
+    secret = messages.Secret(name="K", value="hunter2")
+    assert "hunter2" not in repr(secret)
+    for line in (b'{"op":"secret","name":["hunter2"],"value":"hunter2"}', b'{"op":"secret","value":"hunter2'):
+        with pytest.raises(ProtocolError) as refused:
+            messages.ORCHESTRATOR_TO_MODULE.from_json(line)
+        assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), b"bytes", "\ud800"])
+def test_what_json_cannot_hold_is_refused_when_written(value: object) -> None:
+    with pytest.raises(ProtocolError, match="cannot be written as JSON"):
+        messages.ServiceRequest(id="i", service_type="Cache", config=value).to_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:80", ("127.0.0.1", 80)),
+        ("[::1]:0", ("::1", 0)),
+        ("localhost:80", None),
+        ("::1:80", None),
+        ("127.0.0.1:65536", None),
+        ("127.0.0.01:80", None),
+        ("127.0.0.1", None),
+    ],
+)
+def test_only_literal_addresses_are_tcp(text: str, address: tuple[str, int] | None) -> None:
+    assert init.parse_socket_address(text) == address
