@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdk.module_runtime.data.database import (
+    CommitUnknown,
     Database,
     DatabaseConfig,
     DatabaseConfigurationError,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BINARY = {"sqlite": "BLOB", "postgres": "BYTEA", "mysql": "LONGBLOB"}
+OWN_ID = {"postgres": "SELECT pg_backend_pid() AS id", "mysql": "SELECT CONNECTION_ID() AS id"}
+KILL = {"postgres": "SELECT pg_terminate_backend({})", "mysql": "KILL {}"}
 POOL = PoolConfig(max_connections=4)
 
 
@@ -254,8 +257,7 @@ async def test_a_database_in_memory_is_one_database() -> None:
 async def test_a_broken_connection_is_an_error_once_and_replaced(db_type: str) -> None:
     database = await open_database(server_config(db_type))
     other = await open_database(server_config(db_type))
-    own = {"postgres": "SELECT pg_backend_pid() AS id", "mysql": "SELECT CONNECTION_ID() AS id"}[db_type]
-    kill = {"postgres": "SELECT pg_terminate_backend({})", "mysql": "KILL {}"}[db_type]
+    own, kill = OWN_ID[db_type], KILL[db_type]
     transaction = await database.begin_transaction()
     row = await transaction.query_one(own)
     assert row is not None
@@ -266,6 +268,34 @@ async def test_a_broken_connection_is_an_error_once_and_replaced(db_type: str) -
         await transaction.commit()
     await database.ping()
     await other.close()
+    await database.close()
+
+
+@pytest.mark.parametrize("db_type", ["postgres", "mysql"])
+async def test_a_connection_that_breaks_at_commit_leaves_the_end_unknown(db_type: str) -> None:
+    database = await open_database(server_config(db_type))
+    other = await open_database(server_config(db_type))
+    transaction = await database.begin_transaction()
+    own, kill = OWN_ID[db_type], KILL[db_type]
+    row = await transaction.query_one(own)
+    assert row is not None
+    await other.query(kill.format(row.get_i64("id")))
+    with pytest.raises(CommitUnknown, match="broke during COMMIT"):
+        await transaction.commit()
+    with pytest.raises(TransactionError, match="has an unknown end"):
+        await transaction.commit()
+    await database.ping()
+    await other.close()
+    await database.close()
+
+
+async def test_ddl_that_commits_by_itself_is_reported_on_mariadb() -> None:
+    database = await open_database(server_config("mysql"))
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    transaction = await database.begin_transaction()
+    with pytest.raises(TransactionError, match="ended the transaction by itself"):
+        await transaction.execute(f"CREATE TABLE {name} (id INT)")
+    await database.execute(f"DROP TABLE {name}")
     await database.close()
 
 
