@@ -1,0 +1,1 @@
+"""Secrets of a module: ``redaction`` keeps them out of whatever is written."""

@@ -1,0 +1,92 @@
+"""Finds every form of every registered secret in one pass over a text (Aho-Corasick)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ahocorasick  # type: ignore[import-not-found]  # a C extension without stubs
+
+from sdk.module_runtime.secrets.redaction.forms import BASE64_CHARACTERS, Form
+from sdk.service.logging import REDACTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Span = tuple[int, int]
+"""Begin and end (exclusive), in characters."""
+
+
+class Matcher:
+    """Immutable, so that threads may share it. ``longest`` is the length of the longest form; 0 when there is none."""
+
+    __slots__ = ("_automaton", "longest")
+
+    def __init__(self, forms: Iterable[Form]) -> None:
+        merged: dict[str, Form] = {}
+        for form in forms:
+            same = merged.get(form.text, form)
+            merged[form.text] = Form(form.text, form.left or same.left, form.right or same.right)
+        self._automaton: Any = ahocorasick.Automaton()
+        for text, form in merged.items():
+            self._automaton.add_word(text, (len(text), form.left, form.right))
+        self.longest = max(map(len, merged), default=0)
+        if merged:
+            self._automaton.make_automaton()
+
+    def redact(self, text: str) -> str:
+        """``text`` with each run of overlapping forms replaced: of ``abcd`` and ``abcdef`` no tail stays behind."""
+        if not self.longest:
+            return text
+        spans = self.spans(text)
+        return replace_spans(text, spans) if spans else text
+
+    def spans(self, text: str) -> list[Span]:
+        """Where forms stand, in order; those that overlap are one span."""
+        if not self.longest:
+            return []
+        return list(merge_spans(sorted(self._matches(text))))
+
+    def _matches(self, text: str) -> Iterator[Span]:
+        for last, (length, left, right) in self._automaton.iter(text):
+            end = last + 1
+            begin = end - length
+            if left and begin and text[begin - 1] in BASE64_CHARACTERS:
+                begin -= 1
+            if right and end < len(text) and text[end] in BASE64_CHARACTERS:
+                end += 1
+            yield begin, end
+
+    def undecided_from(self, text: str) -> int:
+        """From where on a longer text could hold a form that ``spans(text)`` does not show in full; at most ``len``."""
+        size = len(text)
+        if not self.longest:
+            return size
+        undecided = next(
+            (at for at in range(max(0, size - self.longest), size) if self._automaton.match(text[at:])), size
+        )
+        if undecided and text[undecided - 1] in BASE64_CHARACTERS:
+            undecided -= 1  # it may hold bits of what begins after it
+        return undecided
+
+
+def merge_spans(ordered: Iterable[Span]) -> Iterator[Span]:
+    begin = end = -1
+    for next_begin, next_end in ordered:
+        if next_begin < end:
+            end = max(end, next_end)
+            continue
+        if end > 0:
+            yield begin, end
+        begin, end = next_begin, next_end
+    if end > 0:
+        yield begin, end
+
+
+def replace_spans(text: str, spans: Iterable[Span]) -> str:
+    parts: list[str] = []
+    at = 0
+    for begin, end in spans:
+        parts += (text[at:begin], REDACTED)
+        at = end
+    parts.append(text[at:])
+    return "".join(parts)
