@@ -125,8 +125,7 @@ def beefs(report: Callable[..., None], peers: Peers) -> None:
         limit = floor(theirs, times)
         report(f"parse a {length}-transaction BEEF and compute its roots", ours, "1/s", theirs, limit)
         checked, theirs = contest(lambda data=data: checked_roots(data), doing)  # type: ignore[misc]
-        limit = floor(theirs, times)
-        report(f"the same with the structure judged ({length})", checked, "1/s", theirs, limit)
+        report(f"the same with the structure judged ({length})", checked, "1/s", theirs)
 
 
 def checked_roots(data: bytes) -> dict[int, str]:

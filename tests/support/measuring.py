@@ -1,8 +1,9 @@
 """Rates that other work on the machine disturbs little.
 
 All contestants take turns in samples of some hundredths of a second, and the best sample of each counts: the one that
-nothing interrupted. With ``one_core`` they share a core too, for cores differ in speed by half when neighbours use some
-of them. A slow spell of the machine that lasts seconds slows all alike, so ratios hold.
+nothing disturbed. The clock is that of the process, which stands still while others have the processor. With
+``one_core`` they share a core too, for cores differ in speed by half when neighbours use some of them. A slow spell of
+the machine that lasts seconds slows all alike, so ratios hold.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     Contestant: TypeAlias = Callable[[float], float]
-    """Works for about so many seconds; operations a second."""
+    """Works for about so many seconds of processor time; operations a second of it."""
 
 SAMPLE = 0.02
 ROUNDS = 30
-ENOUGH = 3.0  # seconds: one whose every run takes longer than a sample gets fewer turns
+ENOUGH = 5.0  # seconds: one whose every run takes longer than a sample gets fewer turns
 
 
 @contextmanager
@@ -59,13 +60,13 @@ def contest(
 def contestant(run: Callable[[], object]) -> Contestant:
     """One that works in this process; the clock is read about a hundred times a sample."""
     run()
-    start = time.perf_counter()
+    start = time.process_time()
     run()
-    batch = max(1, int(SAMPLE / 100 / max(time.perf_counter() - start, 1e-9)))
+    batch = max(1, int(SAMPLE / 100 / max(time.process_time() - start, 1e-9)))
 
     def measure(seconds: float) -> float:
-        count, start = 0, time.perf_counter()
-        while (spent := time.perf_counter() - start) < seconds:
+        count, start = 0, time.process_time()
+        while (spent := time.process_time() - start) < seconds:
             for _ in range(batch):
                 run()
             count += batch

@@ -77,11 +77,11 @@ def job(work, hex, txid):
 
 def rate(work, hex, seconds, txid=None):
     run = job(work, hex, txid)
-    count, start = 0, time.perf_counter()
+    count, start = 0, time.process_time()
     while True:
         run()
         count += 1
-        spent = time.perf_counter() - start
+        spent = time.process_time() - start
         if spent >= seconds:
             return count / spent
 

@@ -185,11 +185,11 @@ def prepared(job, **request):
 
 def rate(job, seconds, **request):
     run = prepared(job, **request)
-    count, start = 0, time.perf_counter()
+    count, start = 0, time.process_time()
     while True:
         run()
         count += 1
-        spent = time.perf_counter() - start
+        spent = time.process_time() - start
         if spent >= seconds:
             return count / spent
 
