@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Final
+
 import click
 
+_COMMANDS: Final = {"up": "sdk.module_runtime.commands.up:command"}
+"""Name -> ``module:attribute``, imported when it is called."""
 
-@click.group(name="runtime", help="Run modules under an orchestrator.")
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        target = _COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        found = getattr(import_module(module), attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(name="runtime", cls=_LazyGroup, help="Run modules under an orchestrator.")
 def command() -> None:
     """A group; nothing to do before its sub-commands."""

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import signal
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from sdk.service.http_app.limits import Limits
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from ssl import SSLContext
 
 log = get_logger(__name__)
@@ -172,6 +172,18 @@ async def serve(
     ready: Callable[[Running], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT (or cancellation), then drain. ``ready`` is called once it accepts connections."""
+    with stop_signals() as stop:
+        async with running(app, host, port, ssl=ssl, drain=drain) as server:
+            log.info("listening", url=server.url)
+            if ready is not None:
+                ready(server)
+            await stop.wait()
+            log.info("stopping", url=server.url)
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM or SIGINT sets."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -179,12 +191,7 @@ async def serve(
         with suppress(NotImplementedError, RuntimeError):  # not the main thread, or Windows
             loop.add_signal_handler(each, stop.set)
     try:
-        async with running(app, host, port, ssl=ssl, drain=drain) as server:
-            log.info("listening", url=server.url)
-            if ready is not None:
-                ready(server)
-            await stop.wait()
-            log.info("stopping", url=server.url)
+        yield stop
     finally:
         for each in signals:
             with suppress(NotImplementedError, RuntimeError):

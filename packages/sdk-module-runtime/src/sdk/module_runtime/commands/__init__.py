@@ -1,0 +1,1 @@
+"""Sub-commands of ``sdk runtime``, imported when they are called."""

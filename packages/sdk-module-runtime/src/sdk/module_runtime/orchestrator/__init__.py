@@ -1,0 +1,1 @@
+"""Starts modules, watches over them and stops them."""

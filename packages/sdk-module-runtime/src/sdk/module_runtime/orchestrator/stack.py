@@ -1,0 +1,131 @@
+"""``stack.toml``: which modules run, and how.
+
+    [modules.headers]
+    command = ["sdk", "chaintracks", "serve", "--port", "8085"]
+    ready_url = "http://127.0.0.1:8085/readyz"
+
+A module gets a clean environment: a few variables every program needs (``KEPT``), what ``environment`` sets, and
+those variables of the orchestrator that ``pass_environment`` names. It runs in ``directory``, which is relative to
+the stack file, and by default where that file stands.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from sdk.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+_LARGEST: Final = 1 << 20
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Restart(_Table):
+    """How often a module that crashes is started again: ``limit`` times in any ``window`` seconds."""
+
+    limit: Annotated[int, Field(ge=0, le=1000)] = 5
+    window: Seconds = 60.0
+    first_delay: Seconds = 0.5
+    longest_delay: Seconds = 30.0
+
+
+class Module(_Table):
+    """A program to supervise. It is ready once a GET of ``ready_url`` answers 200."""
+
+    command: Annotated[list[Text], Field(min_length=1, max_length=256)]
+    ready_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+    directory: Path | None = None
+    environment: dict[Variable, Text] = {}
+    pass_environment: list[Variable] = []
+    after: list[Name] = []
+    start_timeout: Seconds = 60.0
+    stop_timeout: Seconds = 10.0
+    restart: Restart = Restart()
+
+
+class Stack(_Table):
+    modules: Annotated[dict[Name, Module], Field(min_length=1, max_length=256)]
+
+
+def read_stack(path: Path) -> Stack:
+    """The stack of a file; ``ConfigurationError`` says what is wrong, and where, and never repeats a value."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise ConfigurationError(f"the stack file {path} cannot be read: {error.strerror}") from error
+    if len(text) > _LARGEST:
+        raise ConfigurationError(f"{path} is larger than 1 MiB: that is no stack file")
+    try:
+        document = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the stack file {path} is not TOML: {error}") from error
+    stack, base = parse_stack(document, str(path)), path.parent.absolute()
+    placed = {
+        name: module.model_copy(update={"directory": base / (module.directory or "")})
+        for name, module in stack.modules.items()
+    }
+    return Stack(modules=placed)
+
+
+def parse_stack(document: Mapping[str, Any], source: str) -> Stack:
+    """A parsed TOML document as a stack whose order of starting is possible."""
+    try:
+        stack = Stack.model_validate(document)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        lines = (f"{'.'.join(map(str, each['loc'])) or 'document'}: {each['msg']}" for each in found)
+        raise ConfigurationError(f"{source}: {'; '.join(lines)}") from None
+    for name, module in stack.modules.items():
+        unknown = [each for each in module.after if each not in stack.modules]
+        if unknown:
+            raise ConfigurationError(f"{source}: modules.{name}.after names {unknown[0]!r}, which is no module of it")
+    try:
+        TopologicalSorter({name: module.after for name, module in stack.modules.items()}).prepare()
+    except CycleError as error:
+        raise ConfigurationError(f"{source}: modules wait for one another: {' after '.join(error.args[1])}") from None
+    return stack
+
+
+def environment_of(name: str, module: Module, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the module will find in its environment."""
+    missing = [variable for variable in module.pass_environment if variable not in environ]
+    if missing:
+        raise ConfigurationError(
+            f"modules.{name}.pass_environment names {missing[0]}, which is not set: set it before starting the stack"
+        )
+    kept = {variable: environ[variable] for variable in (*KEPT, *module.pass_environment) if variable in environ}
+    return kept | module.environment
+
+
+def program_of(name: str, module: Module, environment: Mapping[str, str]) -> str:
+    """The path of the module's program, looked up on the PATH the module itself will have."""
+    if module.directory is not None and not module.directory.is_dir():
+        raise ConfigurationError(f"modules.{name}.directory: {module.directory} is no directory")
+    given = module.command[0]
+    if os.sep in given and module.directory is not None:
+        given = str(module.directory / given)
+    found = shutil.which(given, path=environment.get("PATH", os.defpath))
+    if found is None:
+        raise ConfigurationError(
+            f"modules.{name}.command: {module.command[0]!r} is no program on its PATH; give its path"
+        )
+    return os.path.abspath(found)

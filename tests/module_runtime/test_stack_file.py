@@ -1,0 +1,90 @@
+"""Reading stack.toml: what is wrong is said with its place, before anything was started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.orchestrator.stack import environment_of, program_of, read_stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = """
+[modules.base]
+command = ["sh", "-c", "true"]
+ready_url = "http://127.0.0.1:1/healthz"
+environment = { COLOUR = "blue" }
+pass_environment = ["TOKEN"]
+
+[modules.upper]
+command = ["sh"]
+ready_url = "http://127.0.0.1:2/"
+after = ["base"]
+restart = { limit = 1 }
+"""
+
+
+def written(directory: Path, text: str) -> Path:
+    path = directory / "stack.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_stack_is_read_with_its_defaults(tmp_path: Path) -> None:
+    stack = read_stack(written(tmp_path, GOOD))
+    assert list(stack.modules) == ["base", "upper"]
+    assert stack.modules["upper"].restart.limit == 1
+    assert stack.modules["base"].restart.limit == 5
+    assert stack.modules["base"].directory == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('ready_url = "http://127.0.0.1:2/"', ""), "modules.upper.ready_url: Field required"),
+        (("ready_url", "readyurl"), "modules.base.readyurl"),
+        (('after = ["base"]', 'after = ["bass"]'), "modules.upper.after names 'bass'"),
+        (("environment = {", 'after = ["upper"]\nenvironment = {'), "wait for one another"),
+        (("limit = 1", "limit = -1"), "modules.upper.restart.limit"),
+        (("modules.upper", "modules.Upper"), "modules.Upper"),
+        (('command = ["sh"]', "command = []"), "modules.upper.command"),
+        (("[modules.base]", "[modules.base"), "is not TOML"),
+        ((GOOD, ""), "modules: Field required"),
+        ((GOOD, "#" * (1 << 20) + "\n"), "larger than 1 MiB"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read_stack(written(tmp_path, GOOD.replace(*change)))
+    assert said in str(refused.value)
+
+
+def test_a_wrong_value_is_not_repeated(tmp_path: Path) -> None:
+    text = GOOD.replace('COLOUR = "blue"', 'COLOUR = ["hunter2"]')
+    with pytest.raises(ConfigurationError, match=r"modules\.base\.environment\.COLOUR") as refused:
+        read_stack(written(tmp_path, text))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"none\.toml cannot be read"):
+        read_stack(tmp_path / "none.toml")
+
+
+def test_a_module_sees_only_what_it_was_given(tmp_path: Path) -> None:
+    base = read_stack(written(tmp_path, GOOD)).modules["base"]
+    seen = environment_of("base", base, {"PATH": "/bin", "TOKEN": "t", "AWS_SECRET": "s"})
+    assert seen == {"PATH": "/bin", "TOKEN": "t", "COLOUR": "blue"}
+    with pytest.raises(ConfigurationError, match="TOKEN, which is not set"):
+        environment_of("base", base, {})
+
+
+def test_a_program_or_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    base = read_stack(written(tmp_path, GOOD)).modules["base"]
+    with pytest.raises(ConfigurationError, match=r"modules\.base\.command: 'sh' is no program"):
+        program_of("base", base, {"PATH": str(tmp_path)})
+    with pytest.raises(ConfigurationError, match=r"modules\.base\.directory"):
+        program_of("base", base.model_copy(update={"directory": tmp_path / "none"}), {"PATH": "/bin"})
