@@ -127,6 +127,12 @@ def test_members_given_twice_are_refused_in_structs_only() -> None:
     answer = read(b'{"op":"service_operation_result","success":true,"result":{"a":1,"a":2}}')
     assert isinstance(answer, messages.ServiceOperationResult)
     assert answer.result == {"a": 2}
+    for spaced in (
+        b'{"op":"secret","name" :"a","name":"b","value":"x"}',
+        b'{"op":"secret","name":"a\\":","name":"b","value":"x"}',
+    ):
+        with pytest.raises(ProtocolError, match="duplicate field `name`"):
+            read(spaced)
 
 
 def test_refusals_and_printed_messages_do_not_tell_secrets() -> None:

@@ -8,6 +8,7 @@ is not. Whether a member belongs to a struct only the model knows, so an object 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -16,8 +17,11 @@ from sdk.module_runtime.errors import ProtocolError
 
 MAX_DEPTH = 127
 _LONGEST_U64 = 20
+_MEMBER = re.compile(rb'"[ \t\r\n]*:')
 
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_ONLY_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+_nan_check = json.JSONEncoder(allow_nan=False, default=str)
 
 
 class Repeated(dict[str, Any]):
@@ -36,17 +40,21 @@ def parse_json(data: bytes | bytearray | memoryview, what: str) -> Any:
         raise ProtocolError(what, f"not JSON: {error.msg} at byte {error.pos}") from None
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
         raise ProtocolError(what, f"nested more than {MAX_DEPTH} levels deep")
-    if data.count(b":") != _members(value):  # a colon in a text, a nested object, or a member given twice
-        return _with_repeated(data, value)
-    return value
+    members = _members(value)
+    if data.count(b":") == members or len(_MEMBER.findall(data)) == members:
+        return value
+    return _with_repeated(data, value)  # objects deeper down, a quoted colon in a text, or a member given twice
 
 
 def write_json(value: Any, what: str) -> bytes:
     """Compact UTF-8. What JSON cannot hold (bytes, NaN, half a surrogate pair) raises ``ProtocolError``."""
     try:
-        return _encoder.encode(value).encode()
+        text = orjson.dumps(value, option=_ONLY_JSON)
+        if b"null" in text:  # orjson writes NaN as null
+            _nan_check.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(what, f"cannot be written as JSON: {type(error).__name__}") from None
+    return text
 
 
 def _members(value: Any) -> int:
@@ -70,8 +78,8 @@ def _with_repeated(data: bytes, value: Any) -> Any:
         marked.repeated = frozenset(name for name in members if names.count(name) > 1)
         return marked
 
-    again = json.loads(data, object_pairs_hook=build, parse_int=_integer)
-    return again if found else value
+    json.loads(data, object_pairs_hook=build, parse_int=float)  # float: numbers do not matter here, and it has no limit
+    return json.loads(data, object_pairs_hook=build, parse_int=_integer) if found else value
 
 
 def _integer(text: str) -> int | float:
