@@ -5,11 +5,14 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+from sdk.chaintracks.server.cdn import HeaderFolder
 from sdk.chaintracks.server.feed import Feed
 from sdk.chaintracks.server.options import ServerOptions
+from sdk.chaintracks.server.pages import Pages
 from sdk.chaintracks.server.sse import EventStreams
 from sdk.chaintracks.server.status import ChaintracksMetrics, Status
 from sdk.chaintracks.server.subscribers import Subscribers
+from sdk.chaintracks.server.transactions import Transactions
 from sdk.chaintracks.server.v1 import V1
 from sdk.chaintracks.server.v2 import V2
 from sdk.chaintracks.server.websocket import WebSockets
@@ -20,13 +23,21 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from sdk.chaintracks.engine import Chaintracks
+    from sdk.chaintracks.server.transactions import TransactionSource
     from sdk.service.http_app import Limits
 
 
 def create_chaintracks_app(
-    service: Chaintracks, *, limits: Limits | None = None, options: ServerOptions | None = None
+    service: Chaintracks,
+    *,
+    limits: Limits | None = None,
+    options: ServerOptions | None = None,
+    transactions: TransactionSource | None = None,
 ) -> web.Application:
-    """The v1 and v2 API with health, readiness and metrics; ``/readyz`` is false until the chain is current."""
+    """The v1 and v2 API with health, readiness and metrics; ``/readyz`` is false until the chain is current.
+
+    ``transactions`` answers ``/tx`` and ``/merkle``; the application closes it.
+    """
     chain = service.chain
     subscribers = Subscribers(Feed(chain), options or ServerOptions())
     status = Status(service, subscribers, service.clock)
@@ -36,6 +47,9 @@ def create_chaintracks_app(
         *EventStreams(chain, subscribers).routes(),
         *WebSockets(chain, subscribers).routes(),
         *status.routes(),
+        *HeaderFolder(chain).routes(),
+        *Transactions(service, transactions).routes(),
+        *Pages(chain).routes(),
     ]
     registry = create_registry("chaintracks")
     ChaintracksMetrics.register(registry, service, subscribers, status)
@@ -44,6 +58,8 @@ def create_chaintracks_app(
 
     async def drain(_: web.Application) -> None:
         await subscribers.drain()
+        if transactions is not None:
+            await transactions.close()
 
     app.on_shutdown.append(drain)
     return app
@@ -54,15 +70,22 @@ class ChaintracksServer:
     it and closes the sources; the database stays open."""
 
     def __init__(
-        self, service: Chaintracks, *, limits: Limits | None = None, options: ServerOptions | None = None
+        self,
+        service: Chaintracks,
+        *,
+        limits: Limits | None = None,
+        options: ServerOptions | None = None,
+        transactions: TransactionSource | None = None,
     ) -> None:
         self.service = service
-        self._limits, self._options = limits, options
+        self._limits, self._options, self._transactions = limits, options, transactions
         self._open = AsyncExitStack()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Raises ``ConfigurationError`` for a port that is taken."""
-        app = create_chaintracks_app(self.service, limits=self._limits, options=self._options)
+        app = create_chaintracks_app(
+            self.service, limits=self._limits, options=self._options, transactions=self._transactions
+        )
         server = await self._open.enter_async_context(running(app, host, port))
         self._open.push_async_callback(self.service.stop)
         await self.service.start()

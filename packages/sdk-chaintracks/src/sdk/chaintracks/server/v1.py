@@ -32,8 +32,6 @@ class V1:
 
     def routes(self) -> list[web.AbstractRouteDef]:
         return [
-            web.get("/", self.root),
-            web.get("/robots.txt", self.robots),
             web.get("/getChain", self.get_chain),
             web.get("/getInfo", self.get_info),
             web.get("/getPresentHeight", self.get_present_height),
@@ -45,12 +43,6 @@ class V1:
             web.get("/getFiatExchangeRates", self.get_fiat_exchange_rates),
             web.post("/addHeaderHex", self.add_header),
         ]
-
-    async def root(self, _: web.Request) -> web.Response:
-        return web.Response(text=f"Chaintracks {self._chain.rules.chain}Net Block Header Service")
-
-    async def robots(self, _: web.Request) -> web.Response:
-        return web.Response(text="User-agent: *\nDisallow: /\n")
 
     async def get_chain(self, _: web.Request) -> web.Response:
         return _success(self._chain.rules.chain)

@@ -1,0 +1,180 @@
+"""The folder of files, the routes of the first document, the API's document, and the pages in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sdk.chaintracks.server.app import create_chaintracks_app
+from sdk.chaintracks.server.cdn import HeaderFolder
+from sdk.core.errors import ConfigurationError
+from sdk.core.header import BlockHeader
+from sdk.service.http_app import create_app, running
+from sdk.service.http_client import HttpClient
+from support.browser import browser
+from support.header_rig import raw
+from support.header_server import header_server
+from support.requirements import vectors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def real_headers(folder: str) -> list[BlockHeader]:
+    """Of the main network, from its first block."""
+    names = json.loads(vectors("headers", folder, "mainNetBlockHeaders.json").read_text())["files"]
+    data = b"".join(vectors("headers", folder, each["fileName"]).read_bytes() for each in names)
+    return [BlockHeader.from_bytes(data[at : at + 80]) for at in range(0, len(data), 80)]
+
+
+async def test_the_folder_is_that_of_the_reference(tmp_path: Path) -> None:
+    """Index and files, member by member, from the chain alone."""
+    theirs = json.loads(vectors("headers", "cdnTest402", "mainNetBlockHeaders.json").read_text())
+    headers = real_headers("cdnTest402")
+    async with header_server(tmp_path, network="main", headers=headers) as served:
+        folder = HeaderFolder(served.service.chain, per_file=100)
+        async with (
+            running(create_app("folder", folder.routes())) as server,
+            HttpClient(server.url, service="f") as http,
+        ):
+            root = f"{server.url}/blockheaders"
+            for _ in range(2):  # the second time from what was kept
+                ours = await http.get_json("/blockheaders/mainNetBlockHeaders.json")
+                assert (ours["rootFolder"], ours["headersPerFile"]) == (root, 100)
+                assert ours["jsonFilename"] == "mainNetBlockHeaders.json"
+                assert ours["files"] == [{**each, "sourceUrl": root} for each in theirs["files"]]
+            for each in ours["files"]:
+                answer = await http.request("GET", f"/blockheaders/{each['fileName']}")
+                assert base64.b64encode(hashlib.sha256(answer.body).digest()).decode() == each["fileHash"]
+            part = await http.request("GET", "/blockheaders/mainNet_1.headers", headers={"Range": "bytes=800-"})
+            assert (part.status, part.body) == (206, raw(headers[110:200]))
+            assert (await http.request("GET", "/blockheaders/mainNet_5.headers", check=False)).status == 404
+            assert (await http.request("GET", "/blockheaders/mainNet_x.headers", check=False)).status == 404
+
+
+async def test_a_reorganisation_changes_the_last_file(tmp_path: Path) -> None:
+    async with header_server(tmp_path, start=20) as served:
+        folder = HeaderFolder(served.service.chain, per_file=10)
+        async with (
+            running(create_app("folder", folder.routes())) as server,
+            HttpClient(server.url, service="f") as http,
+        ):
+            path = "/blockheaders/mockNetBlockHeaders.json"
+            before = (await http.request("GET", path)).headers["ETag"]
+            await served.reorganise(3, 4)
+            answer = await http.request("GET", path, headers={"If-None-Match": before})
+            assert [each["count"] for each in answer.json()["files"]] == [10, 10, 2]
+            for number, each in enumerate(answer.json()["files"]):
+                whole = raw(served.headers[number * 10 : number * 10 + 10])
+                assert (await http.request("GET", f"/blockheaders/{each['fileName']}")).body == whole
+                assert each["fileHash"] == base64.b64encode(hashlib.sha256(whole).digest()).decode()
+
+
+async def test_the_routes_of_the_first_document(tmp_path: Path) -> None:
+    txid = "ab" * 32
+    async with header_server(tmp_path) as served, HttpClient(served.url, service="first") as http:
+        health = await http.request("GET", "/health", check=False)
+        assert (health.status, health.json()["status"], health.json()["height"]) == (503, "unhealthy", 5)
+        assert (await http.get_json("/header/height/3"))["value"]["hash"] == served.headers[3].hash()
+        assert (await http.request("GET", "/header/height/6", check=False)).status == 404
+        assert (await http.request("GET", "/header/height/x", check=False)).status == 400
+        for path in ("tx", "merkle"):
+            answer = await http.request("GET", f"/{path}/{txid}", check=False)
+            assert (answer.status, answer.json()["code"]) == (501, "WERR_NOT_IMPLEMENTED")
+            assert "sdk.chaintracks.transactions" in answer.json()["description"]
+            assert (await http.request("GET", f"/{path}/xyz", check=False)).status == 400
+
+
+async def test_transactions_come_from_the_plugin(tmp_path: Path) -> None:
+    class Known:
+        closed = False
+
+        async def raw_transaction(self, txid: str) -> bytes | None:
+            return b"\x01\x02" if txid == "ab" * 32 else None
+
+        async def merkle_path(self, txid: str) -> bytes | None:
+            return b"\x03" if txid == "ab" * 32 else None
+
+        async def close(self) -> None:
+            self.closed = True
+
+    known = Known()
+    async with header_server(tmp_path) as served:
+        app = create_chaintracks_app(served.service, transactions=known)
+        async with running(app) as server, HttpClient(server.url, service="first") as http:
+            assert (await http.get_json(f"/tx/{'AB' * 32}"))["value"] == {"txid": "ab" * 32, "rawTx": "0102"}
+            assert (await http.get_json(f"/merkle/{'ab' * 32}"))["value"] == {"txid": "ab" * 32, "merklePath": "03"}
+            for path in ("tx", "merkle"):
+                assert (await http.request("GET", f"/{path}/{'cd' * 32}", check=False)).status == 404
+    assert known.closed
+
+
+def test_a_plugin_that_is_not_there_is_named() -> None:
+    from sdk.chaintracks.server.transactions import open_transactions
+
+    with pytest.raises(ConfigurationError, match="moon"):
+        open_transactions("moon", "main")
+
+
+async def test_the_document_has_every_route_and_no_other(tmp_path: Path) -> None:
+    async with header_server(tmp_path) as served, HttpClient(served.url, service="docs") as http:
+        app = create_chaintracks_app(served.service)
+        pages = {"/", "/robots.txt", "/dashboard", "/docs", "/openapi.json", "/openapi.yaml", "/static/{name}"}
+        routes = {each.resource.canonical for each in app.router.routes() if each.resource is not None} - pages
+        document = await http.get_json("/openapi.json")
+        assert set(document["paths"]) == routes
+        for path, methods in document["paths"].items():
+            for operation in methods.values():
+                named = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
+                assert named == set(re.findall(r"{(\w+)}", path))
+        yaml = await http.request("GET", "/openapi.yaml")
+        assert (yaml.content_type, json.loads(yaml.body)) == ("application/yaml", document)
+
+
+async def test_pages_are_served_whole_and_safe(tmp_path: Path) -> None:
+    async with header_server(tmp_path) as served, HttpClient(served.url, service="pages") as http:
+        for path in ("/", "/dashboard", "/docs"):
+            page = await http.request("GET", path, headers={"Accept": "text/html"})
+            assert page.content_type == "text/html"
+            assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+            assert "unsafe" not in page.headers["Content-Security-Policy"]
+            text = page.text()
+            assert not re.search(r"https?://|<script(?! src)|\son\w+=|style=", text)
+            for name in re.findall(r'(?:src|href)="(/static/[^"]+)"', text):
+                assert (await http.request("GET", name)).content_type in ("text/javascript", "text/css")
+        assert (await http.request("GET", "/")).text() == "Chaintracks mockNet Block Header Service"
+        for name in ("none.js", "..%2Fpages.py", "%00"):
+            assert (await http.request("GET", f"/static/{name}", check=False)).status == 404
+
+
+async def test_a_browser_shows_the_dashboard_and_the_api(tmp_path: Path) -> None:
+    async with header_server(tmp_path, start=9) as served, browser(tmp_path) as page:
+        await served.reorganise(3, 5)
+        await page.open(f"{served.url}/dashboard")
+        await page.until("document.getElementById('height')?.textContent === '11'")
+        await page.until("document.querySelectorAll('svg .gone').length === 3")
+        assert await page.evaluate("document.querySelectorAll('svg .kept').length") == 6
+        assert await page.evaluate("document.getElementById('state').textContent") == "not current"
+        assert served.headers[-1].hash() == await page.evaluate("document.getElementById('tip').textContent")
+        await page.until("document.getElementById('subscribers').textContent === '1'")  # this page's own stream
+        await served.grow()
+        await page.until("document.getElementById('height').textContent === '12'")  # pushed, not asked for
+        search = "document.getElementById('wanted').value = '{}'; document.querySelector('button').click()"
+        await page.evaluate(search.format(served.headers[4].hash()))
+        await page.until("document.getElementById('found').textContent.includes('\"height\": 4')")
+        await page.evaluate(search.format("99"))
+        await page.until("document.getElementById('found').textContent === 'Header not found at height 99'")
+        await page.evaluate(search.format("3"))
+        await page.until("document.getElementById('found').textContent.includes('\"height\": 3')")
+        picture = await page.screenshot()
+        (tmp_path / "dashboard.png").write_bytes(picture)
+        assert len(picture) > 10_000
+        await page.open(f"{served.url}/docs")
+        await page.until("document.body.textContent.includes('GET /v2/tip/stream')")
+        assert await page.evaluate("document.body.textContent.includes('POST /addHeaderHex')")
+        assert [each for each in page.complaints if "favicon" not in each and "404" not in each] == []
