@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from sdk.core.encodings import hash256
-from sdk.core.errors import ParseError
+from sdk.core.errors import DecryptionFailed, ParseError
 from sdk.wallet.keys import PrivateKey, PublicKey, curve
 from sdk.wallet.keys.compat import bsm, ecies
 from sdk.wallet.keys.compat.bip276 import Bip276
-from sdk.wallet.keys.errors import DecryptionFailed
 from sdk.wallet.keys.signature import CompactSignature, decode_der
 from support.corpus import cases, present
 

@@ -8,8 +8,8 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from sdk.core.errors import DecryptionFailed
 from sdk.wallet.keys import PublicKey, SymmetricKey
-from sdk.wallet.keys.errors import DecryptionFailed
 from sdk.wallet.keys.hashes import hmac_sha256, sha256
 from support.corpus import rows
 

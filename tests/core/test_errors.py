@@ -45,6 +45,9 @@ EXAMPLES: list[WalletError] = [
         tx=b"\x01\x01\x01\x01",
         no_send_change=["aa.0"],
     ),
+    errors.InvalidHmac(),
+    errors.InvalidSignature("not of this key"),
+    errors.DecryptionFailed(),
     RemoteWalletError("WERR_FROM_THE_FUTURE", "hello", {"when": 3}),
 ]
 
@@ -71,6 +74,21 @@ def test_examples_cover_the_whole_family() -> None:
 def test_wire_names_are_unique() -> None:
     names = [type(each).code for each in EXAMPLES if not isinstance(each, RemoteWalletError)]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("number", "kind"), [(3, errors.InvalidHmac), (4, errors.InvalidSignature)])
+def test_failed_checks_are_known_by_number_whatever_a_peer_calls_them(number: int, kind: type[WalletError]) -> None:
+    back = wallet_error_from_wire({"isError": True, "name": "WalletError", "message": "no", "code": number})
+    assert type(back) is kind
+    assert str(back) == "no"
+
+
+@pytest.mark.parametrize("code", ["3", None, [3], 77])
+def test_other_codes_go_on_as_they_came(code: object) -> None:
+    wire = {"isError": True, "name": "WalletError", "message": "no", "code": code}
+    back = wallet_error_from_wire(wire)
+    assert isinstance(back, RemoteWalletError)
+    assert back.to_wire() == wire
 
 
 @pytest.mark.parametrize("number", [(InvalidParameter, 6), (InsufficientFunds, 7), (ReviewActions, 5)])

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from sdk.core.errors import SdkError
+from sdk.core.errors import InvalidSignature, SdkError
 from sdk.wallet.keys import KeyDeriver, PrivateKey, ProtoWallet, curve
 from sdk.wallet.keys.derivation import derive_private_child, derive_public_child
-from sdk.wallet.keys.errors import InvalidSignature
 from sdk.wallet.keys.linkage import verify_linkage
 from sdk.wallet.keys.signature import decode_der, encode_der
 from support.peers import Peer, PeerError

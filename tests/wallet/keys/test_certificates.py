@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.core.errors import ParseError
+from sdk.core.errors import InvalidSignature, ParseError
 from sdk.core.wallet.certificates import Certificate
 from sdk.wallet import certificates
 from sdk.wallet.certificates import InvalidCertificate
 from sdk.wallet.certificates.binary import byte_order, reading_order
 from sdk.wallet.keys import PrivateKey, ProtoWallet
-from sdk.wallet.keys.errors import InvalidSignature
 
 CERTIFIER, SUBJECT, VERIFIER, STRANGER = (ProtoWallet(PrivateKey.from_int(number)) for number in (51, 52, 53, 54))
 TYPE = base64.b64encode(bytes(range(32))).decode()

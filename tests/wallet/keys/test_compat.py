@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdk.core.errors import InvalidOperation, ParseError
+from sdk.core.errors import DecryptionFailed, InvalidOperation, ParseError
 from sdk.wallet.keys import PrivateKey, PublicKey, curve
 from sdk.wallet.keys.compat import bip39, bsm, ecies, messages, shamir, totp
 from sdk.wallet.keys.compat.bip32 import HARDENED, ExtendedKey, parse_path
 from sdk.wallet.keys.compat.bip276 import Bip276
-from sdk.wallet.keys.errors import DecryptionFailed, DerivationError
+from sdk.wallet.keys.errors import DerivationError
 
 keys = st.integers(1, curve.ORDER - 1).map(PrivateKey.from_int)
 ALICE, BOB, CAROL = (PrivateKey.from_int(number) for number in (7, 8, 9))

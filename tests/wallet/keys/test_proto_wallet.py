@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.core.errors import InvalidOperation, InvalidParameter, WalletError
+from sdk.core.errors import (
+    DecryptionFailed,
+    InvalidHmac,
+    InvalidOperation,
+    InvalidParameter,
+    InvalidSignature,
+    WalletError,
+)
 from sdk.wallet.keys import ANYONE, KeyDeriver, PrivateKey, ProtoWallet, SymmetricKey, operations
-from sdk.wallet.keys.errors import DecryptionFailed, InvalidHmac, InvalidSignature
 from sdk.wallet.keys.hashes import sha256
 from sdk.wallet.keys.linkage import PROOF_SIZE, prove_linkage, verify_linkage
 

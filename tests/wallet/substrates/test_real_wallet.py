@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sdk.core.beef import Beef
-from sdk.core.errors import InsufficientFunds, InvalidParameter, NotImplementedByPeer
+from sdk.core.errors import InsufficientFunds, InvalidParameter, InvalidSignature, NotImplementedByPeer
 from sdk.core.wallet_wire import BY_METHOD
 from sdk.service.http_app import running
-from sdk.wallet.keys.errors import InvalidSignature
 from sdk.wallet.substrates import (
     Place,
     WalletClient,

@@ -12,7 +12,9 @@ from aiohttp import web
 from sdk.core.errors import (
     InsufficientFunds,
     InternalError,
+    InvalidHmac,
     InvalidParameter,
+    InvalidSignature,
     NotImplementedByPeer,
     ParseError,
     RemoteWalletError,
@@ -23,7 +25,6 @@ from sdk.core.errors import (
 )
 from sdk.core.wallet_wire import BY_NAME, CALLS
 from sdk.service.http_app import create_app, running
-from sdk.wallet.keys.errors import InvalidHmac, InvalidSignature
 from sdk.wallet.substrates import (
     HttpWalletJson,
     HttpWalletWire,

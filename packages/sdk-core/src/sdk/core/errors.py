@@ -30,6 +30,9 @@
        ├─ InsufficientFunds           WERR_INSUFFICIENT_FUNDS
        ├─ InvalidPublicKey            WERR_INVALID_PUBLIC_KEY             (ValueError)
        ├─ ReviewActions               WERR_REVIEW_ACTIONS
+       ├─ InvalidHmac                 ERR_INVALID_HMAC                    it belongs to other data or another key
+       ├─ InvalidSignature            ERR_INVALID_SIGNATURE               likewise
+       ├─ DecryptionFailed            ERR_DECRYPTION_FAILED               (ValueError) wrong key, or altered ciphertext
        └─ RemoteWalletError           any name a peer sent that we do not know; kept as it came
 
 Each error carries its facts as attributes and derives its message from them. ``to_wire`` gives the JSON
@@ -406,6 +409,32 @@ class ReviewActions(WalletError):
         }
 
 
+class InvalidHmac(WalletError):
+    code = "ERR_INVALID_HMAC"
+    number = 3
+
+    @classmethod
+    def default_message(cls) -> str:
+        return "The HMAC does not belong to this data and key."
+
+
+class InvalidSignature(WalletError):
+    code = "ERR_INVALID_SIGNATURE"
+    number = 4
+
+    @classmethod
+    def default_message(cls) -> str:
+        return "The signature does not belong to this data and key."
+
+
+class DecryptionFailed(WalletError, ValueError):
+    code = "ERR_DECRYPTION_FAILED"
+
+    @classmethod
+    def default_message(cls) -> str:
+        return "The ciphertext was not made with this key, or has been altered."
+
+
 class RemoteWalletError(WalletError):
     """An error with a name this release does not know; it goes on as it came."""
 
@@ -427,15 +456,21 @@ _PLAIN: tuple[type[WalletError], ...] = (
     NetworkChainMismatch,
     Unauthorized,
     NotActive,
+    InvalidHmac,
+    InvalidSignature,
+    DecryptionFailed,
 )
 _BY_NAME: dict[str, type[WalletError]] = {each.code: each for each in _PLAIN}
+_BY_NUMBER: dict[Any, type[WalletError]] = {each.number: each for each in (InvalidHmac, InvalidSignature)}
+"""Of these no wire name is agreed on; the number is."""
 
 
 def wallet_error_from_wire(wire: Mapping[str, Any]) -> WalletError:
     """Rebuild the typed error from its wire members; an unknown name becomes ``RemoteWalletError``."""
     name = str(wire.get("name", "WERR_UNKNOWN"))
     message = str(wire.get("message", ""))
-    plain = _BY_NAME.get(name)
+    number = wire.get("code")
+    plain = _BY_NAME.get(name) or (_BY_NUMBER.get(number) if isinstance(number, int) else None)
     if plain is not None:
         return plain(message or None)
     try:

@@ -21,9 +21,8 @@ from sdk.core.wallet_wire.forms import TEXT
 from sdk.core.wallet_wire.layout import read_parts, write_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from sdk.core.errors import WalletError
     from sdk.core.wallet.model import WalletModel
     from sdk.core.wallet_wire.layout import Part
 
@@ -55,14 +54,12 @@ class Call:
         """The whole answer. Raises ``InvalidParameter`` for a value that the wire has no form for."""
         return b"\0" + write_parts(self._result, self.result.of(result))
 
-    def read_result(
-        self, frame: bytes, error_of: Callable[[Mapping[str, Any]], WalletError] = wallet_error_from_wire
-    ) -> WalletModel:
-        """Raises ``ParseError``, or the error that the answer carries as ``error_of`` makes it from its members."""
+    def read_result(self, frame: bytes) -> WalletModel:
+        """Raises ``ParseError``, or the error that the answer carries."""
         reader = _reader(frame, f"{self.name} answer")
         number = reader.u8("error code")
         if number:
-            raise error_of(read_error(number, reader))
+            raise wallet_error_from_wire(read_error(number, reader))
         found = _members(self._result, reader)
         try:
             return self.result.of(found)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sdk.core.encodings import varint
 from sdk.core.errors import (
     InsufficientFunds,
+    InvalidHmac,
     InvalidMerkleRoot,
     InvalidParameter,
+    InvalidSignature,
     NotImplementedByPeer,
     ReviewActions,
     WalletError,
@@ -29,8 +31,8 @@ UNSUPPORTED: Final = 2
 NAMES: Final = {
     UNKNOWN: WalletError.code,
     UNSUPPORTED: NotImplementedByPeer.code,
-    3: "ERR_INVALID_HMAC",
-    4: "ERR_INVALID_SIGNATURE",
+    3: InvalidHmac.code,
+    4: InvalidSignature.code,
     5: ReviewActions.code,
     6: InvalidParameter.code,
     7: InsufficientFunds.code,

@@ -11,9 +11,9 @@ import binascii
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from sdk.core.errors import DecryptionFailed
 from sdk.core.wallet.keys import DecryptArgs, EncryptArgs
 from sdk.wallet.certificates.errors import InvalidCertificate
-from sdk.wallet.keys.errors import DecryptionFailed
 from sdk.wallet.keys.symmetric import SymmetricKey
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import binascii
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from sdk.core.errors import InvalidHmac
 from sdk.core.wallet.certificates import Certificate
 from sdk.core.wallet.keys import CreateHmacArgs, GetPublicKeyArgs, VerifyHmacArgs
 from sdk.wallet.certificates.errors import InvalidCertificate
 from sdk.wallet.certificates.fields import encrypt_fields
 from sdk.wallet.certificates.signing import sign
-from sdk.wallet.keys.errors import InvalidHmac
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sdk.core.errors import InvalidPublicKey
+from sdk.core.errors import InvalidPublicKey, InvalidSignature
 from sdk.core.wallet.keys import CreateSignatureArgs, GetPublicKeyArgs
 from sdk.wallet.certificates.binary import byte_order, reading_order, serialize
 from sdk.wallet.certificates.errors import InvalidCertificate
 from sdk.wallet.keys.deriver import KeyDeriver
-from sdk.wallet.keys.errors import InvalidSignature
 from sdk.wallet.keys.hashes import sha256
 from sdk.wallet.keys.private_key import ANYONE
 from sdk.wallet.keys.public_key import PublicKey

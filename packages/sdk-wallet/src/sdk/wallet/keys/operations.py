@@ -10,8 +10,7 @@ import hmac as _hmac
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from sdk.core.errors import InvalidParameter
-from sdk.wallet.keys.errors import InvalidHmac, InvalidSignature
+from sdk.core.errors import InvalidHmac, InvalidParameter, InvalidSignature
 from sdk.wallet.keys.hashes import hmac_sha256, sha256
 from sdk.wallet.keys.linkage import prove_linkage
 from sdk.wallet.keys.protocol import linkage_protocol

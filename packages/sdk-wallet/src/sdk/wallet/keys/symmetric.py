@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from sdk.wallet.keys.errors import DecryptionFailed
+from sdk.core.errors import DecryptionFailed
 
 if TYPE_CHECKING:
     from sdk.core.ports import Entropy

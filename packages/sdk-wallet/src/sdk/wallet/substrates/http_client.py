@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sdk.core.errors import InvalidParameter, ParseError
+from sdk.core.errors import InvalidParameter, ParseError, wallet_error_from_wire
 from sdk.core.wallet import validate_originator
 from sdk.core.wallet_wire import MAX_FRAME, read_head
 from sdk.service.http_client import MIB, HttpClient, HttpPolicy
-from sdk.wallet.substrates.remote import RemoteWallet, remote_error
+from sdk.wallet.substrates.remote import RemoteWallet
 from sdk.wallet.substrates.transceiver import WalletWireTransceiver
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _members(response: HttpResponse, call: Call) -> Any:
     if response.content_type == "application/json":
         told = response.json()
         if isinstance(told, dict) and told.get("isError") is True:
-            raise remote_error(told)
+            raise wallet_error_from_wire(told)
     response.require()
     raise ParseError(f"{call.name} answer", f"status {response.status}")
 

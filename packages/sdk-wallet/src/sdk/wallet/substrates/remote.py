@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sdk.core.errors import wallet_error_from_wire
 from sdk.core.wallet import (
     AbortActionResult,
     AuthenticatedResult,
@@ -35,14 +34,12 @@ from sdk.core.wallet import (
     VerifySignatureResult,
 )
 from sdk.core.wallet_wire import BY_NAME
-from sdk.wallet.keys.errors import InvalidHmac, InvalidSignature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
 
-    from sdk.core.errors import WalletError
     from sdk.core.wallet import (
         AbortActionArgs,
         AcquireCertificateArgs,
@@ -75,15 +72,6 @@ if TYPE_CHECKING:
     Members = Mapping[str, Any]
 
 Result = TypeVar("Result", bound="WalletModel")
-
-
-def remote_error(wire: Mapping[str, Any]) -> WalletError:
-    """The typed error that another wallet's JSON members tell."""
-    kind = _FAILED_CHECKS.get(wire.get("code"))
-    return wallet_error_from_wire(wire) if kind is None else kind(str(wire.get("message") or "") or None)
-
-
-_FAILED_CHECKS: Mapping[Any, type[WalletError]] = {3: InvalidHmac, 4: InvalidSignature}
 
 
 class RemoteWallet(ABC):

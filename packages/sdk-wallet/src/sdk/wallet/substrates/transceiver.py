@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdk.core.wallet_wire import Request, write_request
-from sdk.wallet.substrates.remote import RemoteWallet, remote_error
+from sdk.wallet.substrates.remote import RemoteWallet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,4 +28,4 @@ class WalletWireTransceiver(RemoteWallet):
 
     async def ask(self, call: Call, args: WalletModel, originator: str | None) -> WalletModel:
         frame = write_request(Request(call, args, originator or self._originator))
-        return call.read_result(await self._transmit(frame), remote_error)
+        return call.read_result(await self._transmit(frame))

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from sdk.core.errors import InvalidPublicKey, ParseError
-from sdk.wallet.keys.errors import DecryptionFailed
+from sdk.core.errors import DecryptionFailed, InvalidPublicKey, ParseError
 from sdk.wallet.keys.hashes import hmac_sha256
 from sdk.wallet.keys.private_key import PrivateKey
 from sdk.wallet.keys.public_key import PublicKey
