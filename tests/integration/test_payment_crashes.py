@@ -7,27 +7,33 @@ agree with the chain: what was sent is mined and proven, what was not is given u
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
-import sqlite3
-from contextlib import closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import select
 
 from sdk.devnet.server import DevnetServer
+from sdk.service.database import Database, Prepared
 from sdk.service.http_client import HttpClient
 from sdk.wallet import open_wallet
 from sdk.wallet.keys import KeyDeriver, PrivateKey
 from sdk.wallet.script.templates import brc29
 from sdk.wallet.settings import WalletSettings
+from sdk.wallet.storage.tables import outputs, proven_tx_reqs, transactions
+from support.databases import master_database
 from support.forking import forking
+from support.kill_points import recorded, sample
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from sdk.service.database import Row
     from sdk.wallet.wallet import Wallet
+    from support.databases import Master
     from support.forking import Forking
 
 ALICE, FAUCET = PrivateKey.from_int(7), PrivateKey.from_int(9)
@@ -35,6 +41,12 @@ FUNDING, PAYMENT = 1_000_000, 250_000
 NO_QUESTIONS = r"^(?!http\.\w+ whatsonchain GET)"
 """How many headers are asked for depends on where the faucet's coins were mined."""
 STRANGER = "76a914" + "22" * 20 + "88ac"
+EVERY = {"sqlite": 1, "postgresql": 3}
+"""Each n-th point is tried; under ``SDK_CRASH_ALL=1`` all of them everywhere."""
+
+_TRANSACTIONS = Prepared(select(transactions.c.txid, transactions.c.status, transactions.c.provenTxId))
+_REQUESTS = Prepared(select(proven_tx_reqs.c.status))
+_OUTPUTS = Prepared(select(outputs.c.outputId))
 
 
 @dataclass
@@ -42,12 +54,12 @@ class Case:
     """A wallet of its own, with a coin of its own, on the devnet that all share."""
 
     server: DevnetServer
-    database: Path
-    funding: str
+    database: str
+    funding: str = ""
 
     @property
     def environ(self) -> dict[str, str]:
-        return {**self.server.urls.wallet_settings(), "SDK_WALLET_DATABASE": f"sqlite:///{self.database}"}
+        return {**self.server.urls.wallet_settings(), "SDK_WALLET_DATABASE": self.database}
 
     async def pay(self, runner: Forking, plan: str | None = None) -> int:
         key = ALICE.to_hex()
@@ -69,7 +81,7 @@ class Case:
             listed = (await wallet.list_actions({"labels": [], "limit": 100})).actions
         assert {each.status for each in listed} == {"completed"}
         spent, mined = 0, 0
-        for txid, status, proof in self.rows("SELECT txid, status, provenTxId FROM transactions"):
+        for txid, status, proof in await self.rows(_TRANSACTIONS):
             assert (status == "completed") == (proof is not None)
             assert status in ("completed", "failed")
             on_chain = txid is not None and self.server.devnet.merkle_path(txid) is not None
@@ -83,21 +95,43 @@ class Case:
                 spent += fee + sum(o.satoshis for o in transaction.outputs if o.locking_script.to_hex() == STRANGER)
                 mined += 1
         assert balance == FUNDING - spent, "no satoshi is lost or made"
-        assert self.rows("SELECT COUNT(*) FROM proven_tx_reqs WHERE status NOT IN ('completed')") == [(0,)]
+        assert {row.status for row in await self.rows(_REQUESTS)} <= {"completed"}
         return mined
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.database)) as connection:
-            return connection.execute(query).fetchall()
+    async def rows(self, statement: Prepared) -> list[Row]:
+        async with await Database.open(self.database) as database:
+            return await database.read(lambda unit: unit.rows(statement))
 
 
-async def new_case(server: DevnetServer, http: HttpClient, template: Path, folder: Path) -> Case:
-    """A copy of an empty wallet, funded."""
-    shutil.copytree(template, folder)
-    case = Case(server, folder / "alice.sqlite", "")
-    async with case.open() as alice:
-        case.funding = await fund(http, alice)
-    return case
+@dataclass
+class Place:
+    """A devnet, and an empty wallet to copy."""
+
+    server: DevnetServer
+    http: HttpClient
+    master: Master
+    every: int
+
+    @asynccontextmanager
+    async def case(self) -> AsyncIterator[Case]:
+        with self.master.copy() as database:
+            yield Case(self.server, database)
+
+    @asynccontextmanager
+    async def funded(self) -> AsyncIterator[Case]:
+        async with self.case() as case:
+            async with case.open() as alice:
+                case.funding = await fund(self.http, alice)
+            yield case
+
+
+@pytest.fixture(params=EVERY)
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    async with DevnetServer() as server, HttpClient(server.urls.base, service="devnet") as http:
+        with master_database(request.param, tmp_path) as master:
+            async with Case(server, master.url).open(migrate=True) as alice:
+                assert await alice.balance() == 0
+            yield Place(server, http, master, EVERY[request.param])
 
 
 async def fund(http: HttpClient, wallet: Wallet) -> str:
@@ -120,77 +154,61 @@ async def gift(http: HttpClient, identity_key: str, *, mine: bool) -> tuple[str,
 
 
 @pytest.mark.timeout(900)
-async def test_r21_a_payment_killed_anywhere_ends_in_agreement_with_the_chain(tmp_path: Path) -> None:
-    template = tmp_path / "template"
-    async with DevnetServer() as server, HttpClient(server.urls.base, service="devnet") as http:
-        empty = Case(server, template / "alice.sqlite", "")
-        template.mkdir()
-        async with empty.open(migrate=True) as alice:
-            assert await alice.balance() == 0
-        async with forking("support.payment_runner") as runner:
-            whole = await new_case(server, http, template, tmp_path / "whole")
-            assert await whole.pay(runner, f"record:{tmp_path / 'points'}") == 0
-            await whole.recover(runner, 1)
-            await whole.recover(runner, 20)
-            assert await whole.check() == 2
-        points = [line.split(" ", 1)[1] for line in (tmp_path / "points").read_text().splitlines()]
-        assert {point.split()[0] for point in points} == {"commit.before", "commit.after", "http.before", "http.after"}
-        for unit in ("create_action", "process_action", "claim_named", "settle"):
-            assert any(unit in point for point in points), f"no fail point of {unit}"
-        waiting = list(enumerate(points, 1))
-        reached: set[int] = set()
+async def test_r21_a_payment_killed_anywhere_ends_in_agreement_with_the_chain(place: Place, tmp_path: Path) -> None:
+    async with forking("support.payment_runner") as runner, place.funded() as whole:
+        assert await whole.pay(runner, f"record:{tmp_path / 'points'}") == 0
+        await whole.recover(runner, 1)
+        await whole.recover(runner, 20)
+        assert await whole.check() == 2
+    points = recorded(tmp_path / "points")
+    assert {point.split()[0] for point in points} == {"commit.before", "commit.after", "http.before", "http.after"}
+    for unit in ("create_action", "process_action", "claim_named", "settle"):
+        assert any(unit in point for point in points), f"no fail point of {unit}"
+    waiting = sample(points, place.every)
+    reached: set[int] = set()
 
-        async def work() -> None:
-            async with forking("support.payment_runner") as runner:
-                while waiting:
-                    number, point = waiting.pop()
-                    case = await new_case(server, http, template, tmp_path / f"{number}")
+    async def work() -> None:
+        async with forking("support.payment_runner") as runner:
+            while waiting:
+                number, point = waiting.pop()
+                async with place.funded() as case:
                     assert await case.pay(runner, f"kill:{number}") == -signal.SIGKILL, point
                     for minutes in (20, 40):
                         await case.recover(runner, minutes)
                     reached.add(await case.check())
-                    shutil.rmtree(case.database.parent)
 
-        await asyncio.gather(*(work() for _ in range(2)))
-        assert reached == {0, 1, 2}
+    await asyncio.gather(*(work() for _ in range(2)))
+    assert reached == {0, 1, 2}
 
 
 @pytest.mark.timeout(900)
-async def test_r43_a_receipt_killed_anywhere_is_taken_in_once(tmp_path: Path) -> None:
+async def test_r43_a_receipt_killed_anywhere_is_taken_in_once(place: Place, tmp_path: Path) -> None:
     """What was stored is proven by itself; what was not is taken in when the sender offers it again."""
-    template = tmp_path / "template"
-    async with (
-        DevnetServer() as server,
-        HttpClient(server.urls.base, service="devnet") as http,
-        forking("support.payment_runner") as runner,
-    ):
-        template.mkdir()
-        async with Case(server, template / "alice.sqlite", "").open(migrate=True) as alice:
-            assert await alice.balance() == 0
-        identity = ALICE.public_key.to_hex()
+    identity = ALICE.public_key.to_hex()
 
-        async def receive(number: int, plan: str | None) -> tuple[Case, dict[str, Any], int]:
-            shutil.copytree(template, tmp_path / f"{number}")
-            case = Case(server, tmp_path / f"{number}" / "alice.sqlite", "")
-            case.funding, tx, outputs = await gift(http, identity, mine=False)
-            given = {"environ": case.environ, "key": ALICE.to_hex(), "tx": tx, "outputs": outputs}
-            return case, given, await runner.run(job="receive", plan=plan, pattern=NO_QUESTIONS, **given)
+    async def receive(case: Case, runner: Forking, plan: str | None) -> tuple[dict[str, Any], int]:
+        case.funding, tx, outputs = await gift(place.http, identity, mine=False)
+        given = {"environ": case.environ, "key": ALICE.to_hex(), "tx": tx, "outputs": outputs}
+        return given, await runner.run(job="receive", plan=plan, pattern=NO_QUESTIONS, **given)
 
-        case, _, status = await receive(0, f"record:{tmp_path / 'points'}")
-        assert status == 0
-        points = [line.split(" ", 1)[1] for line in (tmp_path / "points").read_text().splitlines()]
-        assert any("store_received" in point for point in points)
-        await case.recover(runner, 20)
-        assert await case.check() == 0
-        kept = 0
-        for number, point in enumerate(points, 1):
-            case, given, status = await receive(number, f"kill:{number}")
-            assert status == -signal.SIGKILL, point
+    async with forking("support.payment_runner") as runner:
+        async with place.case() as case:
+            _, status = await receive(case, runner, f"record:{tmp_path / 'points'}")
+            assert status == 0
             await case.recover(runner, 20)
-            await case.recover(runner, 40)
-            kept += len(case.rows("SELECT 1 FROM transactions WHERE status = 'completed'"))
-            assert await runner.run(job="receive", **given) == 0, point
-            await case.recover(runner, 60)
             assert await case.check() == 0
-            assert len(case.rows("SELECT 1 FROM outputs")) == 1, point
-        assert 0 < kept < len(points)
+        points = recorded(tmp_path / "points")
+        assert any("store_received" in point for point in points)
+        tried, kept = sample(points, place.every), 0
+        for number, point in tried:
+            async with place.case() as case:
+                given, status = await receive(case, runner, f"kill:{number}")
+                assert status == -signal.SIGKILL, point
+                await case.recover(runner, 20)
+                await case.recover(runner, 40)
+                kept += len([row for row in await case.rows(_TRANSACTIONS) if row.status == "completed"])
+                assert await runner.run(job="receive", **given) == 0, point
+                await case.recover(runner, 60)
+                assert await case.check() == 0
+                assert len(await case.rows(_OUTPUTS)) == 1, point
+        assert 0 < kept < len(tried)

@@ -15,13 +15,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sdk.service import failpoints
-from sdk.service.database import Database
+from sdk.service.database import Database, postgresql, sqlite
 from sdk.wallet.monitoring import WalletBackend
 from support.http_network import HttpNetwork
 from support.wallet_rows import START
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+PRELOADED = (sqlite, postgresql)
+"""Otherwise imported when a database is opened: by each child."""
 
 
 async def cycle(given: dict[str, Any]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import shutil
 import signal
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,42 +17,52 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from sdk.service.database import Database
+from support.databases import master_database
 from support.fake_network import FakeNetwork
 from support.forking import forking
 from support.http_network import network_app
+from support.kill_points import recorded, sample
 from support.wallet_rows import Rows, TestClock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from sdk.core.transaction import Transaction
+    from support.databases import Master
     from support.forking import Forking
     from support.wallet_rows import Coin
 
 RESTARTS = 2
+EVERY = {"sqlite": 1, "postgresql": 5}
+"""Each n-th point is tried; under ``SDK_CRASH_ALL=1`` all of them everywhere."""
 
 
 @dataclass
 class World:
-    """A database file, and the network it lives beside."""
+    """A database, and the network it lives beside."""
 
-    database: Path
+    master: Master
+    url: str
     network: FakeNetwork
     transactions: dict[str, Transaction]
     coins: dict[str, Coin]
 
-    def copy(self, folder: Path) -> World:
-        shutil.copytree(self.database.parent, folder)
-        network = copy.deepcopy(self.network)
-        return World(folder / self.database.name, network, self.transactions, self.coins)
+    @classmethod
+    def empty(cls, master: Master) -> World:
+        return cls(master, master.url, FakeNetwork(), {}, {})
+
+    @contextmanager
+    def copy(self) -> Iterator[World]:
+        with self.master.copy() as url:
+            yield World(self.master, url, copy.deepcopy(self.network), self.transactions, self.coins)
 
     async def open(self) -> Rows:
-        return await Rows.open(f"sqlite:///{self.database}", self.network, TestClock())
+        return await Rows.open(self.url, self.network, TestClock())
 
     async def state(self) -> dict[str, Any]:
         """Everything that must come out the same, however often it was interrupted."""
-        async with await Database.open(f"sqlite:///{self.database}") as database:
+        async with await Database.open(self.url) as database:
             rows = Rows(database, self.network, TestClock())
             assert await rows.broken_invariants() == []
             found: dict[str, Any] = {
@@ -66,9 +76,9 @@ class World:
         return found
 
 
-async def payments(folder: Path) -> World:
+async def payments(master: Master) -> World:
     """A payment and its child, a double spend of one of two coins, something held, something never signed."""
-    world = World(folder / "wallet.db", FakeNetwork(), {}, {})
+    world = World.empty(master)
     rows = await world.open()
     alice, bob = await rows.user("alice"), await rows.user("bob")
     for name in ("paid", "lost", "safe", "held", "left"):
@@ -84,12 +94,12 @@ async def payments(folder: Path) -> World:
     return world
 
 
-async def reorganised(folder: Path) -> World:
+async def reorganised(master: Master) -> World:
     """A payment and its child, proven in a block that has left the chain since; the new chain holds them again."""
     from sdk.wallet.broadcasting.broadcaster import Broadcaster
     from sdk.wallet.broadcasting.prover import Prover
 
-    world = World(folder / "wallet.db", FakeNetwork(), {}, {})
+    world = World.empty(master)
     rows = await world.open()
     alice = await rows.user("alice")
     world.coins["paid"] = await rows.coin(alice)
@@ -131,31 +141,32 @@ PROVEN_AGAIN = {
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("dialect", EVERY)
 @pytest.mark.parametrize(("make", "expected"), [(payments, PAID), (reorganised, PROVEN_AGAIN)])
 async def test_r21_killed_anywhere_it_comes_to_the_same_end(
-    make: Callable[[Path], Awaitable[World]], expected: dict[str, Any], tmp_path: Path
+    make: Callable[[Master], Awaitable[World]], expected: dict[str, Any], dialect: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "first").mkdir()
-    first = await make(tmp_path / "first")
-    async with forking("support.crash_runner") as runner:
-        await _record(first.copy(tmp_path / "recorded"), expected, runner, tmp_path / "points")
-    points = [line.split(" ", 1)[1] for line in (tmp_path / "points").read_text().splitlines()]
-    assert {point.split()[0] for point in points} == {"commit.before", "commit.after", "http.before", "http.after"}
-    waiting = list(enumerate(points, 1))
-
-    async def work() -> None:
+    with master_database(dialect, tmp_path) as master:
+        first = await make(master)
         async with forking("support.crash_runner") as runner:
-            while waiting:
-                number, point = waiting.pop()
-                world = first.copy(tmp_path / f"{number}")
-                await _kill_and_restart(world, expected, runner, number, point)
-                shutil.rmtree(world.database.parent)
+            with first.copy() as world:
+                await _record(world, expected, runner, tmp_path / "points")
+        points = recorded(tmp_path / "points")
+        assert {point.split()[0] for point in points} == {"commit.before", "commit.after", "http.before", "http.after"}
+        waiting = sample(points, EVERY[dialect])
 
-    await asyncio.gather(*(work() for _ in range(3)))
+        async def work() -> None:
+            async with forking("support.crash_runner") as runner:
+                while waiting:
+                    number, point = waiting.pop()
+                    with first.copy() as world:
+                        await _kill_and_restart(world, expected, runner, number, point)
+
+        await asyncio.gather(*(work() for _ in range(3)))
 
 
 async def run(runner: Forking, world: World, url: str, minutes: float, plan: str | None = None) -> int:
-    return await runner.run(database=f"sqlite:///{world.database}", url=url, seconds=minutes * 60, plan=plan)
+    return await runner.run(database=world.url, url=url, seconds=minutes * 60, plan=plan)
 
 
 async def _kill_and_restart(world: World, expected: dict[str, Any], runner: Forking, number: int, point: str) -> None:
