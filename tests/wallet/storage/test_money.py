@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -19,7 +24,7 @@ from sdk.core.errors import InsufficientFunds, InvalidOperation, InvalidParamete
 from sdk.core.merkle_path import MerklePath
 from sdk.core.script import Script
 from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
-from sdk.core.wallet import validate_create_action
+from sdk.service import failpoints
 from sdk.service.database import Database, Prepared
 from sdk.service.migrations import upgrade
 from sdk.wallet.actions.coins import OwnCoins
@@ -36,10 +41,12 @@ from support.fake_network import FakeNetwork
 from support.storage_rig import STORAGE, Clock, _insert_mined
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterator, Sequence
 
+    from sdk.core.beef import Beef
     from sdk.core.storage import AuthId
     from sdk.service.database import Row, Unit
+    from sdk.wallet.services.ports import PostResult
 
 EXAMPLES = int(os.environ.get("SDK_MONEY_EXAMPLES", "20"))
 STEPS = int(os.environ.get("SDK_MONEY_STEPS", "30"))
@@ -48,6 +55,12 @@ LIVE = {
     status.value
     for status in predicates.TRANSACTIONS_HELD | predicates.TRANSACTIONS_IN_FLIGHT | predicates.TRANSACTIONS_FINAL_MINED
 }
+KINDS: list[dict[str, bool]] = [
+    {"acceptDelayedBroadcast": True},
+    {"acceptDelayedBroadcast": False},
+    {"noSend": True},
+    {"signAndProcess": False},
+]
 PAYEE = "76a914" + "ab" * 20 + "88ac"
 
 _CHANGE = Prepared(
@@ -86,13 +99,49 @@ def _look(unit: Unit) -> tuple[list[Row], dict[int, Row], list[Any]]:
     )
 
 
+class Wire(FakeNetwork):
+    """Each post is a place to die at; a process that has died posts nothing more."""
+
+    cut = False
+
+    async def post_beef(self, beef: Beef, txids: Sequence[str]) -> list[PostResult]:
+        failpoints.reach("http.before network POST")
+        if self.cut:
+            raise ServiceUnavailable("network", "its client is dead")
+        answers = await super().post_beef(beef, txids)
+        failpoints.reach("http.after network POST")
+        return answers
+
+
+class Death:
+    """What ``kill -9`` at the ``step``-th fail point leaves: the files as they are then, and an answer nobody reads.
+
+    The process lives on in truth; whatever it does to the old files is forgotten, and ``Wire`` lets it send nothing.
+    """
+
+    def __init__(self, step: int, folder: Path, network: Wire) -> None:
+        self._step, self._folder, self._network = step, folder, network
+        self.left = folder.with_name(f"{int(folder.name) + 1}")
+
+    def reach(self, _name: str) -> None:
+        """Called where the only writer stands still."""
+        self._step -= 1
+        if self._step == 0:
+            shutil.copytree(self._folder, self.left, ignore=shutil.ignore_patterns("*-shm"))
+            self._network.cut = True
+
+
 class Money(RuleBasedStateMachine):
+    migrated: Path
     unsigned = Bundle("unsigned")
     held = Bundle("held")
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
+        self.home = TemporaryDirectory()
+        self.folder = Path(self.home.name) / "0"
+        shutil.copytree(self.migrated, self.folder)
         self.spent_before: dict[tuple[int, str], str] = {}
         self.given_up: set[str] = set()
         self.rivals: set[str] = set()
@@ -103,9 +152,12 @@ class Money(RuleBasedStateMachine):
         return self.runner.run(work)  # type: ignore[arg-type]
 
     async def _open(self) -> None:
-        self.network, self.clock = FakeNetwork(), Clock()
-        self.database = await Database.open("sqlite://")
-        await upgrade(self.database, [MIGRATIONS])
+        self.network, self.clock = Wire(), Clock()
+        await self._start()
+        await self._fund(0, [20_000] * 4)
+
+    async def _start(self) -> None:
+        self.database = await Database.open(f"sqlite:///{self.folder}/test.db")
         self.backend = WalletBackend(self.database, self.network, clock=self.clock, owner="machine")
         self.storage = StorageProvider(
             self.database,
@@ -118,7 +170,6 @@ class Money(RuleBasedStateMachine):
         self.roots = [PrivateKey.from_int(7), PrivateKey.from_int(11)]
         options: dict[str, Any] = {"chain": "mock", "services": self.network, "sends_delayed": True}
         self.wallets = [await Wallet.open(root, self.storage, **options) for root in self.roots]
-        await self._fund(0, [20_000] * 4)
 
     def teardown(self) -> None:
         try:
@@ -128,6 +179,7 @@ class Money(RuleBasedStateMachine):
         finally:
             self.run(self.database.close())
             self.runner.close()
+            self.home.cleanup()
 
     # money comes in
 
@@ -206,15 +258,6 @@ class Money(RuleBasedStateMachine):
         if self.attempt(self.wallets[who].abort_action({"reference": reference})) is not None:
             self.given_up.add(reference)
 
-    @rule(who=st.sampled_from([0, 1]), satoshis=st.integers(1, 25_000))
-    def crash_before_signing(self, who: int, satoshis: int) -> None:
-        output = {"satoshis": satoshis, "lockingScript": PAYEE, "outputDescription": "never signed"}
-        args = validate_create_action({"description": "the process dies", "outputs": [output]}).for_storage()
-        self.attempt(self._create(who, args))
-
-    async def _create(self, who: int, args: Any) -> None:
-        await self.storage.create_action(await self._auth(who), args)
-
     @rule(satoshis=st.integers(1, 20_000), delayed=st.booleans(), number=st.integers(0, 10**6))
     def pay_the_other(self, satoshis: int, delayed: bool, number: int) -> None:
         """A BRC-29 payment from the first user to the second, who takes it in."""
@@ -234,6 +277,50 @@ class Money(RuleBasedStateMachine):
         taken = {"outputIndex": 0, "protocol": "wallet payment", "paymentRemittance": remittance}
         receipt = {"tx": result.tx, "description": "from the other", "outputs": [taken]}
         self.attempt(self.wallets[1].internalize_action(receipt))
+
+    # the process dies
+
+    @contextmanager
+    def killed(self, step: int) -> Iterator[None]:
+        """What is done within ends at its ``step``-th fail point, if it has so many; another process goes on."""
+        death = Death(step, self.folder, self.network)
+        with mock.patch.multiple(failpoints, reach=death.reach, active=True):
+            yield
+        if self.network.cut:
+            self.network.cut = False
+            self.run(self.database.close())
+            self.folder = death.left
+            self.run(self._start())
+
+    @rule(
+        step=st.integers(1, 10),
+        who=st.sampled_from([0, 1]),
+        satoshis=st.integers(1, 25_000),
+        kind=st.sampled_from(KINDS),
+    )
+    def die_paying(self, step: int, who: int, satoshis: int, kind: dict[str, bool]) -> None:
+        with self.killed(step):
+            self._pay(who, satoshis, **kind)
+
+    @rule(step=st.integers(1, 8), action=unsigned, delayed=st.booleans())
+    def die_signing(self, step: int, action: tuple[int, str], delayed: bool) -> None:
+        with self.killed(step):
+            self.sign(action, delayed)
+
+    @rule(step=st.integers(1, 6), action=held)
+    def die_sending_what_is_held(self, step: int, action: tuple[int, str]) -> None:
+        with self.killed(step):
+            self.send_held(action)
+
+    @rule(step=st.integers(1, 14), satoshis=st.integers(1, 20_000), delayed=st.booleans(), number=st.integers(0, 10**6))
+    def die_paying_the_other(self, step: int, satoshis: int, delayed: bool, number: int) -> None:
+        with self.killed(step):
+            self.pay_the_other(satoshis, delayed, number)
+
+    @rule(step=st.integers(1, 20), minutes=st.integers(1, 20))
+    def die_in_the_background(self, step: int, minutes: int) -> None:
+        with self.killed(step):
+            self.work_in_the_background(minutes)
 
     # the world goes on
 
@@ -348,7 +435,9 @@ class Money(RuleBasedStateMachine):
             assert await self.storage.balance(auth) == mine - failed
 
 
-def test_no_satoshi_is_lost_or_made() -> None:
+def test_no_satoshi_is_lost_or_made(tmp_path: Path) -> None:
+    Money.migrated = tmp_path
+    asyncio.run(_migrate(f"sqlite:///{tmp_path}/test.db"))
     run_state_machine_as_test(
         Money,
         settings=settings(
@@ -358,3 +447,8 @@ def test_no_satoshi_is_lost_or_made() -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+async def _migrate(url: str) -> None:
+    async with await Database.open(url) as database:
+        await upgrade(database, [MIGRATIONS])
