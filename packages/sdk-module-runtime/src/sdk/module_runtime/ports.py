@@ -1,4 +1,4 @@
-"""The two seams of the runtime: what a module asks of its orchestrator, and what serves it there."""
+"""The seams of the runtime: what a module asks of its orchestrator, and what serves it there."""
 
 from __future__ import annotations
 
@@ -63,6 +63,26 @@ class ServiceHost(Protocol):
 
     async def release(self, module_id: str) -> None:
         """The module is gone: roll back what is open, give back what it held."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class SecretKeeper(Protocol):
+    """The orchestrator's secret store, as conversations with modules see it. Rights are checked here, per module."""
+
+    async def get(self, module_id: str, name: str) -> tuple[str, str | None]:
+        """``(value, rotation_id)``; ``rotation_id`` while a rotation of it is not yet acknowledged by this module."""
+        ...
+
+    async def call(self, module_id: str, operation: str, params: Any) -> Any:
+        """An operation of the ``secrets`` extension: ``set``, ``delete``, ``list``."""
+        ...
+
+    async def acknowledge(self, module_id: str, rotation_id: str, *, success: bool, message: str | None) -> None: ...
+
+    def on_rotated(self, listener: Callable[[str, Sequence[str], str], Awaitable[None]]) -> Callable[[], None]:
+        """Calls ``listener(module_id, keys, rotation_id)`` for each module a rotation concerns; the result ends it."""
         ...
 
     async def close(self) -> None: ...
