@@ -1,4 +1,12 @@
-"""Messages of ours. None is sent to a peer that did not announce the extension in its InitBlob."""
+"""Messages of ours. None is sent to a peer that did not announce the extension in its InitBlob.
+
+A module's ``extension_call`` by extension, operation and ``params``:
+
+* ``secrets``: ``set``, ``delete``, ``list`` (``SecretKeeper.call``).
+* ``routed_answer``: ``answer`` with ``{"request_id", "payload"}`` or ``{"request_id", "error": {"code", "message"}}``
+  answers a ``routed_module_message``; the one who asked gets a ``routed_module_response``, which then has ``error``.
+* ``drain``: ``draining`` with ``{}`` says that the module takes no new requests.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +41,15 @@ class ExtensionResult(WireStruct):
 
 
 class Hello(WireStruct):
-    """The first frame on a channel: proves which module speaks."""
+    """The first frame on a channel: proves which module speaks. Nothing answers it; a wrong one ends the channel."""
 
     op: Literal["hello"] = "hello"
     module_id: str
     auth_token: str = Field(repr=False)
+
+
+class RoutedError(WireStruct):
+    """Why a routed request has no answer: ``not_found``, ``unavailable``, ``timeout``, ``busy`` or a module's own."""
+
+    code: str
+    message: str

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from sdk.module_runtime.protocol.envelope import Message
-from sdk.module_runtime.protocol.extensions import ExtensionCall, ExtensionResult, Hello
+from sdk.module_runtime.protocol.extensions import ExtensionCall, ExtensionResult, Hello, RoutedError
 from sdk.module_runtime.protocol.formats import EncodedMessage
 from sdk.module_runtime.protocol.init import InitBlob
 from sdk.module_runtime.protocol.json_text import parse_json
@@ -179,19 +179,23 @@ class PortResponse(WireStruct):
 
 
 class RoutedModuleMessage(WireStruct):
+    """``target_endpoint`` is ours; Rust knows no such member and ignores it."""
+
     op: Literal["routed_module_message"] = "routed_module_message"
     source_module_id: str
     original_request_id: WireUuid
     payload: EncodedMessage
+    target_endpoint: str | None = Field(default=None, exclude_if=is_none)
 
 
 class RoutedModuleResponse(WireStruct):
-    """``source_module_id`` is the module that answers."""
+    """``source_module_id`` is the module that answers. With ``error``, which is ours, ``payload`` is JSON ``null``."""
 
     op: Literal["routed_module_response"] = "routed_module_response"
     source_module_id: str
     request_id: WireUuid
     payload: EncodedMessage
+    error: RoutedError | None = Field(default=None, exclude_if=is_none)
 
 
 class Heartbeat(WireStruct):
