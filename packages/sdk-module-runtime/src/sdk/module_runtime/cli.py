@@ -7,7 +7,10 @@ from typing import Final
 
 import click
 
-_COMMANDS: Final = {"up": "sdk.module_runtime.commands.up:command"}
+_COMMANDS: Final = {
+    "secrets": "sdk.module_runtime.commands.secrets:command",
+    "up": "sdk.module_runtime.commands.up:command",
+}
 """Name -> ``module:attribute``, imported when it is called."""
 
 

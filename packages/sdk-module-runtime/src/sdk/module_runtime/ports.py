@@ -76,10 +76,14 @@ class SecretKeeper(Protocol):
         ...
 
     async def call(self, module_id: str, operation: str, params: Any) -> Any:
-        """An operation of the ``secrets`` extension: ``set``, ``delete``, ``list``."""
+        """The answer to an operation of the ``secrets`` extension: ``get``, ``set``, ``delete``, ``list``."""
         ...
 
     async def acknowledge(self, module_id: str, rotation_id: str, *, success: bool, message: str | None) -> None: ...
+
+    async def pending(self, module_id: str) -> Sequence[tuple[Sequence[str], str]]:
+        """``(keys, rotation_id)`` of rotations that a module which connects again must be told of."""
+        ...
 
     def on_rotated(self, listener: Callable[[str, Sequence[str], str], Awaitable[None]]) -> Callable[[], None]:
         """Calls ``listener(module_id, keys, rotation_id)`` for each module a rotation concerns; the result ends it."""

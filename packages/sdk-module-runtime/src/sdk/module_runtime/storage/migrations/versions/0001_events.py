@@ -34,10 +34,10 @@ def upgrade() -> None:
         **_MYSQL,
     )
     op.create_index(op.f("ix_runtime_events_created_at"), "runtime_events", ["created_at"], unique=False)
-    op.create_index(op.f("ix_runtime_events_module_id"), "runtime_events", ["module_id", "id"], unique=False)
+    op.create_index(op.f("ix_runtime_events_module_id_id"), "runtime_events", ["module_id", "id"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_runtime_events_module_id"), table_name="runtime_events")
+    op.drop_index(op.f("ix_runtime_events_module_id_id"), table_name="runtime_events")
     op.drop_index(op.f("ix_runtime_events_created_at"), table_name="runtime_events")
     op.drop_table("runtime_events")

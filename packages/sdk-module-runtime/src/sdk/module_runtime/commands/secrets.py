@@ -1,0 +1,152 @@
+"""``sdk runtime secrets``: the store on its own database, whether an orchestrator runs or not.
+
+Values are read from standard input or asked for, never taken from the command line, where every user would see them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sdk.module_runtime.orchestrator.secrets.store import SecretStore
+
+T = TypeVar("T")
+
+_KEY = click.option(
+    "--key",
+    envvar="SDK_RUNTIME_SECRET_KEY",
+    show_envvar=True,
+    required=True,
+    help="file:PATH, environment:VARIABLE or keyring:SERVICE/USER.",
+)
+_STORE = (
+    click.option("--url", envvar="SDK_DATABASE_URL", show_envvar=True, required=True, help="The runtime's database."),
+    click.option(
+        "--schema", envvar="SDK_DATABASE_SCHEMA", show_envvar=True, help="PostgreSQL schema, or MySQL database."
+    ),
+    _KEY,
+)
+
+
+def _store_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_STORE):
+        function = option(function)
+    return function
+
+
+@click.group(name="secrets", help="Keep the secrets of modules, encrypted.")
+def command() -> None:
+    """A group; nothing to do before its sub-commands."""
+
+
+@command.command(
+    name="init", help="Make the key that secrets are encrypted with. Keep a copy: without it they are lost."
+)
+@_KEY
+def init(key: str) -> None:
+    from sdk.module_runtime.orchestrator.secrets.key_sources import create_key
+
+    click.echo(f"made key {create_key(key).current}")
+
+
+@command.command(
+    name="set", help="Set or rotate NAME to what is on standard input (one newline at its end is cut off)."
+)
+@click.argument("name")
+@_store_options
+def set_(name: str, url: str, schema: str | None, key: str) -> None:
+    value = _value(name)
+    rotation = _with_store(url, schema, key, lambda store: store.set({name: value}, actor=_operator()))
+    if rotation.held:
+        click.echo(f"rotation {rotation.rotation_id}: waiting for {', '.join(sorted(rotation.held))}")
+
+
+@command.command(name="get", help="Write the value of NAME to standard output.")
+@click.argument("name")
+@_store_options
+def get(name: str, url: str, schema: str | None, key: str) -> None:
+    click.echo(_with_store(url, schema, key, lambda store: store.read(name, actor=_operator())))
+
+
+@command.command(name="delete", help="Forget NAMES.")
+@click.argument("names", nargs=-1, required=True)
+@_store_options
+def delete(names: tuple[str, ...], url: str, schema: str | None, key: str) -> None:
+    _with_store(url, schema, key, lambda store: store.delete(names, actor=_operator()))
+
+
+@command.command(name="list", help="Names, versions, and how many modules have not acknowledged the newest value.")
+@_store_options
+def list_(url: str, schema: str | None, key: str) -> None:
+    for row in _with_store(url, schema, key, lambda store: store.listed()):
+        waiting = f"  waiting for {row.waiting}" if row.waiting else ""
+        click.echo(f"{row.name:<32} version {row.version:<4} {row.changed_at:%Y-%m-%dT%H:%M:%SZ}{waiting}")
+
+
+@command.command(name="holders", help="Which modules were given NAME, and whether they use the newest value.")
+@click.argument("name")
+@_store_options
+def holders(name: str, url: str, schema: str | None, key: str) -> None:
+    for row in _with_store(url, schema, key, lambda store: store.holders(name)):
+        state = "acknowledged" if row.acknowledged == row.newest else f"waiting for {row.rotation_id}"
+        click.echo(f"{row.module_id:<32} {state}{f'  failed: {row.failure}' if row.failure else ''}")
+
+
+@command.command(name="audit", help="Who did what, newest first.")
+@click.option("--name", help="Only this secret.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@_store_options
+def audit(name: str | None, limit: int, url: str, schema: str | None, key: str) -> None:
+    for row in _with_store(url, schema, key, lambda store: store.audit(name, limit=limit)):
+        done = f"{row.actor:<24} {row.operation:<11} {row.name:<24} {row.outcome}"
+        click.echo(f"{row.created_at:%Y-%m-%dT%H:%M:%SZ} {done}{f'  {row.detail}' if row.detail else ''}")
+
+
+@command.command(
+    name="rekey", help="Encrypt everything with a new key. An environment variable: put the new key first."
+)
+@_store_options
+def rekey(url: str, schema: str | None, key: str) -> None:
+    from sdk.module_runtime.orchestrator.secrets.key_sources import add_key, drop_old_keys
+
+    if not key.startswith("environment:"):
+        add_key(key)
+    count = _with_store(url, schema, key, lambda store: store.reseal())
+    if not key.startswith("environment:"):
+        drop_old_keys(key)
+    click.echo(f"encrypted {count} anew")
+
+
+def _value(name: str) -> str:
+    if sys.stdin.isatty():
+        entered: str = click.prompt(f"value of {name}", hide_input=True, confirmation_prompt=True)
+        return entered
+    from sdk.module_runtime.secrets.names import LARGEST_VALUE
+
+    text = sys.stdin.read(LARGEST_VALUE + 2)
+    return text[:-1] if text.endswith("\n") else text
+
+
+def _operator() -> str:
+    return f"operator:{getpass.getuser()}"
+
+
+def _with_store(url: str, schema: str | None, key: str, work: Callable[[SecretStore], Awaitable[T]]) -> T:
+    from sdk.module_runtime.orchestrator.secrets.key_sources import load_keys
+    from sdk.module_runtime.orchestrator.secrets.store import SecretStore
+    from sdk.service.database import Database
+
+    keys = load_keys(key)
+
+    async def run() -> T:
+        async with await Database.open(url, schema=schema) as database:
+            return await work(await SecretStore.open(database, keys))
+
+    return asyncio.run(run())

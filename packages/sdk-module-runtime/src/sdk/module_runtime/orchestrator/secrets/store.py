@@ -1,0 +1,192 @@
+"""The secrets in the orchestrator's database, for operators; modules reach them through ``keeper``."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sdk.module_runtime.orchestrator.secrets import rows
+from sdk.module_runtime.secrets.errors import SecretNotFound
+from sdk.module_runtime.secrets.names import check_name, check_value
+from sdk.module_runtime.secrets.redaction import SECRETS
+from sdk.module_runtime.storage.migrations import MIGRATIONS
+from sdk.service.migrations import ensure_current
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from sdk.module_runtime.orchestrator.secrets.keys import MasterKeys
+    from sdk.module_runtime.secrets.redaction import SecretRegistry
+    from sdk.service.database import Database, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A change of secrets that modules hold: module id -> names. ``held`` is empty when nobody must be told."""
+
+    rotation_id: str
+    held: Mapping[str, Sequence[str]]
+
+
+class _Known:
+    """Keeps one value registered for redaction while it lives."""
+
+    __slots__ = ("__weakref__",)
+
+
+class SecretStore:
+    """Every change or access is one transaction with its audit row. Raises ``SecretError`` and ``StorageError``."""
+
+    def __init__(
+        self,
+        database: Database,
+        keys: MasterKeys,
+        *,
+        registry: SecretRegistry = SECRETS,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        """For a database whose tables are current; ``open`` checks that, and the keys."""
+        self._database, self._keys, self._registry, self._clock, self._new_id = database, keys, registry, clock, new_id
+        self._known: dict[str, tuple[int, _Known]] = {}
+        self._replaced: dict[str, list[_Known]] = {}  # values that modules still use
+        self._listeners: list[Callable[[Rotation], Awaitable[None]]] = []
+
+    @classmethod
+    async def open(cls, database: Database, keys: MasterKeys, **options: Any) -> SecretStore:
+        """``NotMigrated`` if the tables are old, ``SecretUnreadable`` if a secret was sealed with another key."""
+        await ensure_current(database, MIGRATIONS)
+        store = cls(database, keys, **options)
+        for sealed in await database.read(rows.one_of_each_key):
+            store.unseal(sealed)
+        return store
+
+    async def set(self, values: Mapping[str, str], *, actor: str) -> Rotation:
+        """Set or rotate ``values`` together; listeners have been told when this returns."""
+        data = {check_name(name): check_value(name, value) for name, value in values.items()}
+        known = {name: self._register(value) for name, value in values.items()}
+
+        def seal(name: str, version: int) -> tuple[str, bytes]:
+            return self._keys.current, self._keys.seal(name, version, data[name])
+
+        return await self._change(data, seal, actor, known)
+
+    async def delete(self, names: Iterable[str], *, actor: str) -> Rotation:
+        """Forget ``names``; what is not there is left so."""
+        wanted = [check_name(name) for name in names]
+        return await self._change(wanted, lambda _name, _version: None, actor, {})
+
+    async def read(self, name: str, *, actor: str) -> str:
+        """The value, for an operator; ``SecretNotFound``."""
+
+        def unit_of(unit: Any) -> rows.Sealed | None:
+            found = rows.find(unit, name)
+            entry = rows.Entry(actor, "get", name, "not found" if found is None else "ok")
+            rows.write_down(unit, [entry], now=self._clock())
+            return found
+
+        sealed = await self._database.write(unit_of)
+        if sealed is None:
+            raise SecretNotFound(name)
+        return self.unseal(sealed)
+
+    async def hand_out(self, module_id: str, name: str) -> tuple[str, str | None]:
+        """The value for ``module_id``, and the rotation that it has not acknowledged; ``SecretNotFound``."""
+        sealed = await self._database.write(rows.hand_out, module_id, name, now=self._clock())
+        if sealed is None:
+            raise SecretNotFound(name)
+        return self.unseal(sealed), sealed.rotation_id
+
+    async def acknowledge(self, module_id: str, rotation_id: str, *, success: bool, message: str) -> list[str]:
+        """The names that are settled, or failed, by this; none for a rotation that another has overtaken."""
+        waiting = await self._database.write(
+            rows.acknowledge,
+            module_id,
+            rotation_id,
+            success=success,
+            message=self._registry.redact(message),
+            now=self._clock(),
+        )
+        for name, modules in waiting.items():
+            if not modules:
+                self._replaced.pop(name, None)
+        return list(waiting)
+
+    async def pending(self, module_id: str) -> dict[str, list[str]]:
+        """Rotation id -> names, of what ``module_id`` holds and has not acknowledged the newest value of."""
+        return await self._database.read(rows.pending, module_id)
+
+    async def note(self, entry: rows.Entry) -> None:
+        await self._database.write(rows.write_down, [entry], now=self._clock())
+
+    async def names(self) -> list[str]:
+        return [row.name for row in await self._database.read(rows.listed)]
+
+    async def listed(self) -> list[Row]:
+        """``name, version, key_id, created_at, changed_at, waiting`` (modules that have not acknowledged it)."""
+        return await self._database.read(rows.listed)
+
+    async def holders(self, name: str) -> list[Row]:
+        """``module_id, name, version, acknowledged, failure, changed_at, newest, rotation_id``."""
+        return await self._database.read(rows.state, name)
+
+    async def audit(self, name: str | None = None, *, limit: int = 100) -> list[Row]:
+        """``id, created_at, actor, operation, name, outcome, detail``, newest first."""
+        return await self._database.read(rows.recent, name, limit)
+
+    async def trim_audit(self, before: datetime) -> int:
+        return await self._database.write(rows.trim, before)
+
+    async def reseal(self) -> int:
+        """Encrypt with the current key what older keys have encrypted; how many. All or none."""
+
+        def again(sealed: rows.Sealed) -> bytes:
+            value = self._keys.unseal(sealed.name, sealed.version, sealed.key_id, sealed.sealed)
+            return self._keys.seal(sealed.name, sealed.version, value)
+
+        return await self._database.write(rows.reseal, self._keys.current, again)
+
+    def subscribe(self, listener: Callable[[Rotation], Awaitable[None]]) -> Callable[[], None]:
+        """``listener`` is awaited after each change that concerns a module; the result ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def unseal(self, sealed: rows.Sealed) -> str:
+        value = self._keys.unseal(sealed.name, sealed.version, sealed.key_id, sealed.sealed).decode()
+        self._remember(sealed.name, sealed.version, self._register(value))
+        return value
+
+    def _register(self, value: str) -> _Known:
+        known = _Known()
+        self._registry.register(value, holder=known)
+        return known
+
+    def _remember(self, name: str, version: int, known: _Known) -> None:
+        """A slow read of an old value does not displace a newer one."""
+        if name not in self._known or self._known[name][0] <= version:
+            self._known[name] = version, known
+
+    async def _change(
+        self,
+        names: Iterable[str],
+        seal: Callable[[str, int], tuple[str, bytes] | None],
+        actor: str,
+        known: Mapping[str, _Known],
+    ) -> Rotation:
+        rotation_id = self._new_id()
+        changed = await self._database.write(
+            rows.change, list(names), seal, actor=actor, rotation_id=rotation_id, now=self._clock()
+        )
+        for name, version in changed.versions.items():
+            old = self._known.pop(name, None)
+            if old is not None and any(name in held for held in changed.held.values()):
+                self._replaced.setdefault(name, []).append(old[1])
+            if name in known:
+                self._remember(name, version, known[name])
+        rotation = Rotation(rotation_id, changed.held)
+        if rotation.held:
+            for listener in list(self._listeners):
+                await listener(rotation)
+        return rotation
