@@ -5,7 +5,8 @@ RuntimeModuleError
    ├─ SecretNotFound (LookupError)     nobody has a secret of that name
    ├─ SecretDenied                     this module may not do that with that name
    ├─ SecretInvalid (ValueError)       a name or value that cannot be one; what it must be
-   ├─ SecretReadOnly                   this provider cannot set or delete
+   ├─ SecretUnsupported                this provider cannot do that (set, delete, list)
+   ├─ SecretParseError (ValueError)    the value is no int, bool, … as asked; what it should be
    ├─ SecretUnreadable                 stored, but the key is missing or the row was altered
    ├─ SecretThrottled                  asked for too often                                   (retryable)
    └─ SecretBackendError               the file, keyring or orchestrator behind it failed    (retryable)
@@ -45,8 +46,12 @@ class SecretInvalid(SecretError, ValueError):
     code = "ERR_SECRET_INVALID"
 
 
-class SecretReadOnly(SecretError):
-    code = "ERR_SECRET_READ_ONLY"
+class SecretUnsupported(SecretError):
+    code = "ERR_SECRET_UNSUPPORTED"
+
+
+class SecretParseError(SecretError, ValueError):
+    code = "ERR_SECRET_PARSE"
 
 
 class SecretUnreadable(SecretError):

@@ -1,0 +1,1 @@
+"""Sources of secrets; each imports what it needs only when it is used."""
