@@ -44,7 +44,7 @@ def test_a_stack_is_read_with_its_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (('ready_url = "http://127.0.0.1:2/"', ""), "modules.upper.ready_url: Field required"),
+        (('ready_url = "http://127.0.0.1:2/"', ""), "modules.upper: a command needs a ready_url"),
         (("ready_url", "readyurl"), "modules.base.readyurl"),
         (('after = ["base"]', 'after = ["bass"]'), "modules.upper.after names 'bass'"),
         (("environment = {", 'after = ["upper"]\nenvironment = {'), "wait for one another"),

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sdk.module_runtime.orchestrator.lifecycle import State
+from sdk.module_runtime.orchestrator.orchestrator import run_stack
 from sdk.module_runtime.orchestrator.stack import parse_stack
-from sdk.module_runtime.orchestrator.supervisor import run_stack
 from support.commands import SDK
 
 if TYPE_CHECKING:
@@ -162,5 +162,5 @@ def test_a_wrong_stack_file_is_one_line_of_complaint(tmp_path: Path) -> None:
     (tmp_path / "stack.toml").write_text("[modules.one]\ncommand = ['sh']\n")
     ended = subprocess.run([SDK, "runtime", "up"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode != 0
-    assert "modules.one.ready_url: Field required" in ended.stderr
+    assert "modules.one: a command needs a ready_url" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -23,7 +23,7 @@ def command(stack: Path) -> None:
 
 
 async def _up(stack: Stack) -> None:
-    from sdk.module_runtime.orchestrator.supervisor import run_stack
+    from sdk.module_runtime.orchestrator.orchestrator import run_stack
     from sdk.service.http_app.server import stop_signals
 
     with stop_signals() as stop:

@@ -55,6 +55,13 @@ class LogCollector:
         if self._partial:
             self._end_line()
 
+    def note(self, level: str, text: str) -> None:
+        """One line that did not come out of the stream, under the same limits."""
+        if self._allowed():
+            self.sink(level, redact_text(text[:LONGEST_LINE]))
+        else:
+            self.dropped += 1
+
     def _add(self, piece: bytes) -> None:
         room = LONGEST_LINE - len(self._partial)
         self._partial += piece[:room]

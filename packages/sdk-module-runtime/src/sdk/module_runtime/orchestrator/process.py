@@ -14,11 +14,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
+from sdk.module_runtime.orchestrator.pipes import InputPipe, OutputPipe
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from sdk.module_runtime.orchestrator.logs import LogCollector
+    from sdk.module_runtime.orchestrator.pipes import Sink
 
 _LAUNCHER: Final = """
 import ctypes, os, signal, sys
@@ -33,45 +35,53 @@ except OSError as error:
     sys.exit(f"{program} cannot be started: {error.strerror}")
 """
 """Runs before the module's program in its process: code between fork and exec is unsafe in a program with threads."""
-_CHUNK: Final = 65_536
-_LAST_WORDS: Final = 1 << 20
 
 
 class Process:
-    """A started process. Its output goes to ``logs`` until it has exited."""
+    """A started process, heard until it has exited. ``input`` is what it reads, if anything."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], logs: LogCollector) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], output: Sink, errors: Sink | None) -> None:
         assert popen.stdout is not None
-        self._popen, self._logs, self._output = popen, logs, popen.stdout
+        self.input: InputPipe | None = None
+        self.output = OutputPipe(popen.stdout, output)
+        self._errors = OutputPipe(popen.stderr, errors) if popen.stderr is not None and errors is not None else None
+        self._popen = popen
         self._loop = asyncio.get_running_loop()
         self._exit: asyncio.Future[int] = self._loop.create_future()
         self._handle = os.pidfd_open(popen.pid)
-        os.set_blocking(self._output.fileno(), False)
-        self._loop.add_reader(self._output.fileno(), self._read)
         self._loop.add_reader(self._handle, self._exited)
 
     @classmethod
-    def start(
+    async def start(
         cls,
         program: str,
         arguments: Sequence[str],
         environment: Mapping[str, str],
         directory: Path | None,
-        logs: LogCollector,
+        output: Sink,
+        *,
+        errors: Sink | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> Process:
-        """Start ``program`` with ``arguments`` (the first is its name). ``OSError`` if no process can be made."""
-        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), program, *arguments]
-        popen = subprocess.Popen(
-            launcher,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-            cwd=directory,
-            env=dict(environment),
-            start_new_session=True,
+        """Start ``program`` with ``arguments`` (the first is its name). ``OSError`` if no process can be made.
+
+        Its standard error goes to ``errors``, or where its output goes. With ``clock`` it has an ``input``.
+        """
+        popen = _spawn(
+            [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), program, *arguments],
+            environment,
+            directory,
+            with_input=clock is not None,
+            with_errors=errors is not None,
         )
-        return cls(popen, logs)
+        process = cls(popen, output, errors)
+        if clock is not None and popen.stdin is not None:
+            try:
+                process.input = await InputPipe.open(popen.stdin, clock)
+            except BaseException:
+                await process.kill()
+                raise
+        return process
 
     @property
     def pid(self) -> int:
@@ -98,28 +108,35 @@ class Process:
         if not self._exit.done():
             signal.pidfd_send_signal(self._handle, number)
 
-    def _read(self) -> bool:
-        """Take what is there; False when there is nothing (more)."""
-        try:
-            data = os.read(self._output.fileno(), _CHUNK)
-        except BlockingIOError:
-            return False
-        if not data:
-            self._loop.remove_reader(self._output.fileno())
-            return False
-        self._logs.feed(data)
-        return True
-
     def _exited(self) -> None:
         """The process is a zombie now: end what it left behind in its group, hear its last words, then reap it."""
         with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody of the group but the zombie is left
             os.killpg(self._popen.pid, signal.SIGKILL)
-        for _ in range(_LAST_WORDS // _CHUNK):
-            if not self._read():
-                break
-        self._logs.finish()
-        self._loop.remove_reader(self._output.fileno())
         self._loop.remove_reader(self._handle)
-        self._output.close()  # even if a process that left the group still holds the other end
+        self.output.close()
+        if self._errors is not None:
+            self._errors.close()
+        if self.input is not None:
+            self.input.close()
         os.close(self._handle)
         self._exit.set_result(self._popen.wait())
+
+
+def _spawn(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path | None,
+    *,
+    with_input: bool,
+    with_errors: bool,
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE if with_input else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if with_errors else subprocess.STDOUT,
+        bufsize=0,
+        cwd=directory,
+        env=dict(environment),
+        start_new_session=True,
+    )

@@ -4,6 +4,9 @@
     command = ["sdk", "chaintracks", "serve", "--port", "8085"]
     ready_url = "http://127.0.0.1:8085/readyz"
 
+That is a command, supervised as it is. A module of ``kind = "module"`` speaks the wire: its first line of input is an
+InitBlob, and it is ready once it has announced itself (and ``ready_url``, if there is one, answers 200).
+
 A module gets a clean environment: a few variables every program needs (``KEPT``), what ``environment`` sets, and
 those variables of the orchestrator that ``pass_environment`` names. It runs in ``directory``, which is relative to
 the stack file, and by default where that file stands.
@@ -16,9 +19,9 @@ import shutil
 import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sdk.core.errors import ConfigurationError
 
@@ -48,10 +51,13 @@ class Restart(_Table):
 
 
 class Module(_Table):
-    """A program to supervise. It is ready once a GET of ``ready_url`` answers 200."""
+    """A program to supervise. A command is ready once a GET of ``ready_url`` answers 200."""
 
+    kind: Literal["command", "module"] = "command"
     command: Annotated[list[Text], Field(min_length=1, max_length=256)]
-    ready_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+    ready_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")] | None = None
+    listen: Annotated[str, StringConstraints(min_length=1, max_length=255)] = "127.0.0.1:0"
+    """Where a module of kind ``module`` serves: ``ip:port`` (0: one of its choice, which it announces), or a path."""
     directory: Path | None = None
     environment: dict[Variable, Text] = {}
     pass_environment: list[Variable] = []
@@ -59,6 +65,12 @@ class Module(_Table):
     start_timeout: Seconds = 60.0
     stop_timeout: Seconds = 10.0
     restart: Restart = Restart()
+
+    @model_validator(mode="after")
+    def _ready_somehow(self) -> Self:
+        if self.kind == "command" and self.ready_url is None:
+            raise ValueError("a command needs a ready_url, by which it is seen to be ready")
+        return self
 
 
 class Stack(_Table):
@@ -92,7 +104,10 @@ def parse_stack(document: Mapping[str, Any], source: str) -> Stack:
         stack = Stack.model_validate(document)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        lines = (f"{'.'.join(map(str, each['loc'])) or 'document'}: {each['msg']}" for each in found)
+        lines = (
+            f"{'.'.join(map(str, each['loc'])) or 'document'}: {each['msg'].removeprefix('Value error, ')}"
+            for each in found
+        )
         raise ConfigurationError(f"{source}: {'; '.join(lines)}") from None
     for name, module in stack.modules.items():
         unknown = [each for each in module.after if each not in stack.modules]

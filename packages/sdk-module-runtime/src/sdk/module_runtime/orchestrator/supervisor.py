@@ -1,34 +1,41 @@
-"""Keeps one module running, and a stack of them; a module that fails degrades alone."""
+"""Keeps one module running; a module that fails degrades alone."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import time
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
-
+from sdk.module_runtime.errors import RuntimeModuleError
+from sdk.module_runtime.orchestrator.bell import Bell
+from sdk.module_runtime.orchestrator.instance import Instance, Setting
 from sdk.module_runtime.orchestrator.lifecycle import Event, RestartBudget, State, after
 from sdk.module_runtime.orchestrator.logs import LogCollector
-from sdk.module_runtime.orchestrator.process import Process
 from sdk.module_runtime.orchestrator.stack import environment_of, program_of
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sdk.module_runtime.orchestrator.stack import Module, Stack
+    from aiohttp import ClientSession
+
+    from sdk.module_runtime.orchestrator.stack import Module
+    from sdk.module_runtime.orchestrator.switchboard import Switchboard
 
 _log = get_logger(__name__)
-_ASK_EVERY: Final = 0.1
-_ASK_TIMEOUT: Final = ClientTimeout(total=5)
+
+
+class NotReplaced(RuntimeModuleError):
+    """The new instance did not become ready; the old one serves on."""
+
+    code = "ERR_NOT_REPLACED"
 
 
 class Supervisor:
-    """One module. ``run`` starts it, again after each crash as long as its budget lasts, until ``stop``."""
+    """One module. ``run`` starts it, again after each crash as long as its budget lasts, until ``end``."""
 
     def __init__(
         self,
@@ -36,142 +43,227 @@ class Supervisor:
         module: Module,
         environ: Mapping[str, str],
         session: ClientSession,
+        board: Switchboard,
         on_change: Callable[[str, State], None],
         *,
+        on_line: Callable[[str, str, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """``ConfigurationError`` if the module's program, directory or environment is missing."""
+        """``ConfigurationError`` if the module's program, directory or environment is missing.
+
+        ``on_line(module, level, line)`` takes what the module writes.
+        """
         self.name, self.module, self.state = name, module, State.STOPPED
         self.ready = asyncio.Event()
-        self._environment = environment_of(name, module, environ)
-        self._program = program_of(name, module, self._environment)
-        self._session, self._on_change, self._clock, self._jitter = session, on_change, clock, jitter
-        policy = module.restart
-        self._budget = RestartBudget(policy.limit, policy.window, policy.first_delay, policy.longest_delay)
-        self._stop = asyncio.Event()
+        self.instance: Instance | None = None
+        self.restarts = 0
+        self._on_change, self._on_line, self._clock, self._jitter = on_change, on_line or _log_line, clock, jitter
         self._logs = LogCollector(self._line, clock)
+        environment = environment_of(name, module, environ)
+        self._setting = Setting(
+            name, module, program_of(name, module, environment), environment, board, session, self._logs, clock
+        )
+        self._budget = self._full_budget()
+        self._wanted, self._ended, self._again = True, False, False
+        self._bell = Bell()
+        self._replacing = asyncio.Lock()
 
-    def stop(self) -> None:
-        """Ask for the end; ``run`` returns when the process is gone."""
-        self._stop.set()
+    # --- what an operator may ask for ---
+
+    def end(self) -> None:
+        """``run`` returns when the process is gone."""
+        self._ended = True
+        self._bell.ring()
+
+    async def stop(self) -> None:
+        """Until the module is stopped. It stays so until ``start``."""
+        self._wanted = False
+        self._bell.ring()
+        await self._bell.until(lambda: self.state is State.STOPPED)
+
+    def start(self) -> None:
+        """Start a module that is stopped or failed, with a new budget; a running one is left alone."""
+        self._wanted = True
+        if self.state in (State.STOPPED, State.FAILED):
+            self._budget = self._full_budget()
+        self._again = True
+        self._bell.ring()
+
+    async def restart(self) -> None:
+        """Stop it and start it again, and wait until it is ready, or fails."""
+        await self.stop()
+        self.start()
+        await self._bell.until(lambda: self.state in (State.READY, State.FAILED))
+
+    async def replace(self) -> None:
+        """A new instance serves before the old one is asked to end. ``NotReplaced`` if it does not get ready."""
+        async with self._replacing:
+            old = self.instance
+            if old is None or self.state is not State.READY:
+                raise NotReplaced(f"{self.name} is {self.state.value}: only a module that is ready can be replaced")
+            successor = await self._successor()
+            if self.instance is not old or self.state is not State.READY:
+                await successor.close()
+                raise NotReplaced(f"{self.name} ended while it was being replaced")
+            self.instance = successor
+            successor.enter()
+            self._bell.ring()
+            _log.info("module_replaced", module_id=self.name)
+            try:
+                await old.stop(self.module.stop_timeout)
+            finally:
+                await old.close()
+
+    async def _successor(self) -> Instance:
+        try:
+            successor = await Instance.start(self._setting)
+        except OSError as error:
+            raise NotReplaced(f"{self.name} cannot be started: {error.strerror or error}") from error
+        ready, exited = asyncio.ensure_future(successor.until_ready()), asyncio.ensure_future(successor.process.wait())
+        try:
+            await asyncio.wait((ready, exited), timeout=self.module.start_timeout, return_when=asyncio.FIRST_COMPLETED)
+            if exited.done() or not ready.done():
+                raise NotReplaced(f"the new {self.name} {'ended' if exited.done() else 'is not ready in time'}")
+            ready.result()
+        except BaseException:
+            await successor.close()
+            raise
+        finally:
+            await _cancel(ready, exited)
+        return successor
+
+    # --- its life ---
 
     async def run(self) -> None:
         event = Event.START
-        while not self._stop.is_set():
+        while not self._ended:
+            if not self._wanted:
+                await self._bell.until(lambda: self._ended or self._wanted)
+                continue
             self._take(event)
             await self._live()
             if self.state is State.STOPPED:
-                return
+                event = Event.START
+                continue
             self._budget, delay = self._budget.crashed(self._clock(), self._jitter())
             self._take(Event.EXITED if delay is not None else Event.EXHAUSTED)
-            await self._until_stopped(delay)
-            event = Event.DUE
+            self.restarts += 1
+            event = await self._wait(delay)
         if self.state is not State.STOPPED:
             self._take(Event.STOP)
 
+    async def _wait(self, delay: float | None) -> Event:
+        """After a crash: until it is due again, or an operator says otherwise."""
+        self._again = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._bell.until(lambda: self._ended or not self._wanted or self._again)
+        if self._ended or not self._wanted:
+            self._take(Event.STOP)
+            return Event.START
+        return Event.DUE if self.state is State.WAITING else Event.START
+
     async def _live(self) -> None:
-        """From start to exit of one process. The state is STOPPED afterwards if the exit was asked for."""
+        """From start to exit of one process, or of those that replace it. STOPPED afterwards if that was asked for."""
         try:
-            process = Process.start(
-                self._program, self.module.command, self._environment, self.module.directory, self._logs
-            )
+            self.instance = await Instance.start(self._setting)
         except OSError as error:
             _log.error("module_not_started", module_id=self.name, reason=error.strerror or str(error))
             return
         try:
-            await self._watch(process)
+            if await self._becomes_ready(self.instance):
+                self._take(Event.ANSWERED)
+                self.instance.enter()
+                self.ready.set()
+                await self._serves()
         finally:
-            await process.kill()  # whatever happened, nothing stays behind
             self.ready.clear()
+            await self.instance.close()
+            self.instance = None
             dropped, truncated = self._logs.dropped, self._logs.truncated
             if dropped or truncated:
                 _log.warning("module_output_dropped", module_id=self.name, dropped=dropped, truncated=truncated)
+        if self.state is State.STOPPING:
+            self._take(Event.EXITED)
 
-    async def _watch(self, process: Process) -> None:
-        exited = asyncio.ensure_future(process.wait())
-        stopped = asyncio.ensure_future(self._stop.wait())
-        answered = asyncio.ensure_future(self._until_answered())
+    async def _becomes_ready(self, instance: Instance) -> bool:
+        exited, asked = asyncio.ensure_future(instance.process.wait()), asyncio.ensure_future(self._unwanted())
+        ready = asyncio.ensure_future(instance.until_ready())
         try:
-            watched = (exited, stopped, answered)
-            await asyncio.wait(watched, timeout=self.module.start_timeout, return_when=asyncio.FIRST_COMPLETED)
-            if answered.done() and not exited.done() and not stopped.done():
-                answered.result()
-                self._take(Event.ANSWERED)
-                self.ready.set()
-                await asyncio.wait((exited, stopped), return_when=asyncio.FIRST_COMPLETED)
-            if stopped.done() and not exited.done():
-                self._take(Event.STOP)
-                await process.stop(self.module.stop_timeout)
-                self._take(Event.EXITED)
-            elif exited.done():
+            await asyncio.wait(
+                (exited, asked, ready), timeout=self.module.start_timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if exited.done():
                 _log.warning("module_exited", module_id=self.name, status=exited.result())
+            elif asked.done():
+                await self._stop(instance)
+            elif ready.done():
+                ready.result()
+                return True
             else:
                 _log.warning("module_not_ready_in_time", module_id=self.name, seconds=self.module.start_timeout)
-        finally:
-            for task in (exited, stopped, answered):
-                task.cancel()
-            await asyncio.gather(exited, stopped, answered, return_exceptions=True)
-
-    async def _until_answered(self) -> None:
-        while not await self._answers():  # noqa: ASYNC110 - another program has no event to wait for
-            await asyncio.sleep(_ASK_EVERY)
-
-    async def _answers(self) -> bool:
-        """Whether the module says that it is ready. That its port is open is not enough."""
-        try:
-            async with self._session.get(self.module.ready_url, timeout=_ASK_TIMEOUT, allow_redirects=False) as answer:
-                return answer.status == 200
-        except (ClientError, TimeoutError, OSError, ValueError):  # ValueError: an answer or address aiohttp cannot read
             return False
+        finally:
+            await _cancel(exited, asked, ready)
 
-    async def _until_stopped(self, seconds: float | None) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
+    async def _serves(self) -> None:
+        """Until the instance that serves ends, whichever it is by then."""
+        asked = asyncio.ensure_future(self._unwanted())
+        try:
+            while (instance := self.instance) is not None:
+                exited = asyncio.ensure_future(instance.process.wait())
+                deaf = asyncio.ensure_future(instance.until_deaf())
+                replaced = asyncio.ensure_future(self._bell.until(partial(self._is_other_than, instance)))
+                try:
+                    await asyncio.wait((exited, deaf, asked, replaced), return_when=asyncio.FIRST_COMPLETED)
+                    if self.instance is not instance:
+                        continue
+                    if exited.done():
+                        _log.warning("module_exited", module_id=self.name, status=exited.result())
+                    elif asked.done():
+                        await self._stop(instance)
+                    else:
+                        _log.warning("module_does_not_read", module_id=self.name)
+                    return
+                finally:
+                    await _cancel(exited, deaf, replaced)
+        finally:
+            await _cancel(asked)
+
+    async def _stop(self, instance: Instance) -> None:
+        self._take(Event.STOP)
+        await instance.stop(self.module.stop_timeout)
+
+    async def _unwanted(self) -> None:
+        await self._bell.until(lambda: self._ended or not self._wanted)
+
+    # --- helpers ---
+
+    def _is_other_than(self, instance: Instance) -> bool:
+        return self.instance is not instance
+
+    def _full_budget(self) -> RestartBudget:
+        policy = self.module.restart
+        return RestartBudget(policy.limit, policy.window, policy.first_delay, policy.longest_delay)
 
     def _take(self, event: Event) -> None:
         self.state = after(self.state, event)
         _log.info("module_state", module_id=self.name, state=self.state.value)
         self._on_change(self.name, self.state)
+        self._bell.ring()
 
     def _line(self, level: str, line: str) -> None:
-        {"debug": _log.debug, "warning": _log.warning, "error": _log.error}.get(level, _log.info)(
-            "module_output", module_id=self.name, line=line
-        )
+        self._on_line(self.name, level, line)
 
 
-async def run_stack(
-    stack: Stack,
-    stop: asyncio.Event,
-    environ: Mapping[str, str] | None = None,
-    on_change: Callable[[str, State], None] = lambda _name, _state: None,
-) -> None:
-    """Run all modules until ``stop`` is set, then stop them, dependents first.
-
-    A module starts when those it comes ``after`` are ready. ``ConfigurationError`` before anything was started.
-    """
-    environ = os.environ if environ is None else environ
-    async with ClientSession() as session, asyncio.TaskGroup() as group:
-        modules = {
-            name: Supervisor(name, module, environ, session, on_change) for name, module in stack.modules.items()
-        }
-        tasks = {name: group.create_task(_run_in_turn(each, modules)) for name, each in modules.items()}
-        await stop.wait()
-        await asyncio.gather(*(_stop_in_turn(name, modules, tasks) for name in modules))
+def _log_line(module_id: str, level: str, line: str) -> None:
+    {"debug": _log.debug, "warning": _log.warning, "error": _log.error}.get(level, _log.info)(
+        "module_output", module_id=module_id, line=line
+    )
 
 
-async def _run_in_turn(supervisor: Supervisor, modules: Mapping[str, Supervisor]) -> None:
-    for name in supervisor.module.after:
-        await modules[name].ready.wait()
-    await supervisor.run()
-
-
-async def _stop_in_turn(name: str, modules: Mapping[str, Supervisor], tasks: Mapping[str, asyncio.Task[None]]) -> None:
-    dependents = [tasks[other] for other, each in modules.items() if name in each.module.after]
-    if dependents:
-        await asyncio.wait(dependents)
-    modules[name].stop()
-    if modules[name].state is State.STOPPED:
-        tasks[name].cancel()  # it still waits for its turn
-    await asyncio.wait((tasks[name],))
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

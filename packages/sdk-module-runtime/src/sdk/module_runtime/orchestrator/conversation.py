@@ -1,0 +1,397 @@
+"""The orchestrator's half of the talk with one module. What carries the messages are its transports."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Any, Final
+
+from sdk.core.errors import SdkError
+from sdk.module_runtime.errors import LinkClosed, ProtocolError, RuntimeModuleError, ServiceOperationFailed
+from sdk.module_runtime.orchestrator.lanes import Lanes
+from sdk.module_runtime.orchestrator.logs import LONGEST_LINE
+from sdk.module_runtime.protocol import extensions, messages
+from sdk.module_runtime.protocol.formats import EncodedMessage
+from sdk.module_runtime.protocol.model import WireStruct, WireUuid
+from sdk.service.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sdk.module_runtime.orchestrator.switchboard import Switchboard
+    from sdk.module_runtime.orchestrator.transports import Transport
+    from sdk.module_runtime.ports import ServiceHost
+    from sdk.module_runtime.protocol.services import ServiceType
+
+_log = get_logger(__name__)
+MOST_WAITING: Final = 1024
+"""Requests of one module that may wait for their answers; more are left unread."""
+MOST_ENDPOINTS: Final = 1024
+MOST_CONNECTIONS: Final = 256
+
+
+class Unreachable(RuntimeModuleError):
+    """The module took no HTTP request over its messages, or ended before it answered one."""
+
+    code = "ERR_MODULE_UNREACHABLE"
+    retryable = True
+
+
+class _Answer(WireStruct):
+    """``params`` of the extension call ``routed_answer``/``answer``."""
+
+    request_id: WireUuid
+    payload: EncodedMessage | None = None
+    error: extensions.RoutedError | None = None
+
+
+class Conversation:
+    """``note`` takes what the module says that is no message, as level and text, for its log."""
+
+    def __init__(
+        self, module_id: str, auth_token: str, switchboard: Switchboard, note: Callable[[str, str], None]
+    ) -> None:
+        self.module_id, self.auth_token, self.note = module_id, auth_token, note
+        self.announcement: messages.Announce | None = None
+        self.announced = asyncio.Event()
+        self.is_ready = False
+        self.is_draining = False
+        self.speaks_extensions = False
+        self.leased: list[int] = []
+        self.refused = 0
+        self.received = 0
+        self._board = switchboard
+        self._transports: list[Transport] = []
+        self._connections: dict[str, str] = {}
+        self._http: dict[str, asyncio.Future[messages.HttpResponse]] = {}
+        self._http_count = 0
+        self._lanes = Lanes(MOST_WAITING, self._hold)
+        switchboard.begin(self)
+
+    # --- transports ---
+
+    def attach(self, transport: Transport) -> None:
+        """The first is where everything goes that is no answer; what may go over a channel prefers the newest."""
+        self._transports.append(transport)
+
+    def detach(self, transport: Transport) -> None:
+        if transport in self._transports:
+            self._transports.remove(transport)
+
+    @property
+    def channels(self) -> list[str]:
+        return [transport.label for transport in self._transports]
+
+    def send(self, message: WireStruct) -> None:
+        """Over the first transport. ``LinkClosed`` if there is none, or it takes no more."""
+        if not self._transports:
+            raise LinkClosed(f"{self.module_id} is not connected")
+        self._transports[0].send(message)
+
+    def deliver(self, message: messages.RoutedModuleMessage) -> None:
+        """Over the newest channel, where a Rust module hears it. ``LinkClosed`` if it cannot be sent."""
+        if not self._transports or self.is_draining:
+            raise LinkClosed(f"{self.module_id} takes no requests")
+        self._transports[-1].send(message)
+
+    def shutdown(self) -> None:
+        """Ask the module to end, on every way there is to it."""
+        self.is_draining = True
+        for transport in list(self._transports):
+            self._try_send(transport, messages.Shutdown())
+
+    def rotated(self, keys: Sequence[str], rotation_id: str) -> None:
+        """Tell of new secrets. A Rust module loses the line that follows, so one follows that may be lost."""
+        if self._transports:
+            self._try_send(self._transports[0], messages.Rotated(keys=list(keys), rotation_id=rotation_id))
+            self._try_send(self._transports[0], messages.Heartbeat())
+
+    async def close(self) -> None:
+        """Nothing can be said any more: what waits is cancelled, and the switchboard takes back what was lent."""
+        self.is_ready = False
+        self._transports.clear()
+        await self._lanes.close()
+        for waiting in self._http.values():
+            if not waiting.done():
+                waiting.set_exception(Unreachable(f"{self.module_id} ended before it answered"))
+        await self._board.leave(self)
+
+    async def close_connections(self) -> None:
+        """Close the service connections of this instance alone: another one of the same module has its own."""
+        for connection, service in list(self._connections.items()):
+            try:
+                await self._board.hosts[service].operate(self.module_id, connection, "close", {})
+            except SdkError as error:
+                _log.warning("connection_not_closed", module_id=self.module_id, service=service, reason=str(error))
+        self._connections.clear()
+
+    # --- HTTP over messages ---
+
+    async def http(self, method: str, uri: str, headers: dict[str, str], body: bytes | None) -> messages.HttpResponse:
+        """One request over the newest channel of a module that serves there, else stdio. ``Unreachable``."""
+        if not self._transports or self.is_draining:
+            raise Unreachable(f"{self.module_id} takes no requests")
+        self._http_count += 1
+        request_id = f"{self.module_id}-{self._http_count}"
+        answered: asyncio.Future[messages.HttpResponse] = asyncio.get_running_loop().create_future()
+        self._http[request_id] = answered
+        request = messages.HttpRequest(request_id=request_id, method=method, uri=uri, headers=headers, body=body)
+        try:
+            (self._transports[-1] if self.speaks_extensions else self._transports[0]).send(request)
+            return await answered
+        except LinkClosed as error:
+            raise Unreachable(str(error)) from error
+        finally:
+            del self._http[request_id]
+
+    # --- what the module says ---
+
+    def line(self, line: bytes, transport: Transport) -> None:
+        """One line of its standard output. What is no message is a line of its log."""
+        if not line.startswith(b"{") or not (b'"op"' in line or b'"content"' in line):
+            self.note("info", line[:LONGEST_LINE].decode("utf-8", "backslashreplace"))
+            return
+        try:
+            message = messages.decode_module_line(line)
+        except ProtocolError as error:
+            self._refuse(str(error))
+            return
+        self.receive(message, transport)
+
+    def receive(self, message: messages.ModuleToOrchestrator, transport: Transport) -> None:
+        self.received += 1
+        _HANDLERS[type(message)](self, message, transport)
+
+    def _announce(self, message: messages.Announce, transport: Transport) -> None:
+        if len(message.endpoints) > MOST_ENDPOINTS:
+            self._refuse(f"announce: more than {MOST_ENDPOINTS} endpoints")
+            return
+        self.announcement = message
+        if not self.announced.is_set():
+            self.announced.set()
+            self._lanes.submit("secrets", self._catch_up)
+
+    def _get_secret(self, message: messages.GetSecret, transport: Transport) -> None:
+        self._lanes.submit("secrets", partial(self._answer_secret, message, transport))
+
+    async def _answer_secret(self, message: messages.GetSecret, transport: Transport) -> None:
+        """The wire has no word for a refusal: a module that may not have the secret hears nothing."""
+        try:
+            if self._board.keeper is None:
+                raise RuntimeModuleError("this orchestrator keeps no secrets")
+            value, rotation_id = await self._board.keeper.get(self.module_id, message.name)
+        except SdkError as error:
+            _log.warning("secret_refused", module_id=self.module_id, asked_for=message.name[:128], reason=str(error))
+            return
+        self._try_send(transport, messages.Secret(name=message.name, value=value, rotation_id=rotation_id))
+
+    async def _catch_up(self) -> None:
+        """Tell of the rotations that an earlier instance of the module has not acknowledged."""
+        if self._board.keeper is None:
+            return
+        try:
+            for keys, rotation_id in await self._board.keeper.pending(self.module_id):
+                self.rotated(keys, rotation_id)
+        except SdkError as error:
+            _log.error("pending_rotations_unknown", module_id=self.module_id, reason=str(error))
+
+    def _rotation_ack(self, message: messages.RotationAck, transport: Transport) -> None:
+        self._lanes.submit("secrets", partial(self._take_rotation_ack, message))
+
+    async def _take_rotation_ack(self, message: messages.RotationAck) -> None:
+        if self._board.keeper is None:
+            return
+        try:
+            await self._board.keeper.acknowledge(
+                self.module_id, message.rotation_id, success=message.status == "success", message=message.message
+            )
+        except SdkError as error:
+            _log.warning("rotation_ack_refused", module_id=self.module_id, reason=str(error))
+
+    def _register_provider(self, message: messages.RegisterServiceProvider, transport: Transport) -> None:
+        try:
+            provider_id = self._board.providers.register(self.module_id, message)
+        except RuntimeModuleError as error:
+            answer = messages.RegisterServiceProviderResponse(success=False, error=str(error))
+        else:
+            answer = messages.RegisterServiceProviderResponse(success=True, provider_id=provider_id)
+        self._try_send(transport, answer)
+
+    def _discover(self, message: messages.DiscoverServiceProviders, transport: Transport) -> None:
+        found = self._board.providers.discover(message)
+        self._try_send(transport, messages.DiscoverServiceProvidersResponse(success=True, providers=found))
+
+    def _service_request(self, message: messages.ServiceRequest, transport: Transport) -> None:
+        self._lanes.submit(("open", message.id), partial(self._open_service, message, transport))
+
+    async def _open_service(self, message: messages.ServiceRequest, transport: Transport) -> None:
+        connection, problem = None, None
+        try:
+            if len(self._connections) >= MOST_CONNECTIONS:
+                raise RuntimeModuleError(f"a module may have {MOST_CONNECTIONS} service connections; close some")
+            service, host = self._host_of(message.service_type)
+            connection = await host.open(self.module_id, message.config)
+            self._connections[connection] = service
+        except Exception as error:  # noqa: BLE001 - a fault of a host must answer the module and spare the others
+            problem = self._explain("service_request", error)
+        self._try_send(
+            transport,
+            messages.ServiceResponse(
+                id=message.id,
+                service_type=message.service_type,
+                success=problem is None,
+                error=problem,
+                connection_id=connection,
+            ),
+        )
+
+    def _service_operation(self, message: messages.ServiceOperation, transport: Transport) -> None:
+        """In order for a connection. A module that numbers its operations may have one transaction beside another."""
+        lane: tuple[str, ...] = (message.connection_id,)
+        if message.operation_id is not None and isinstance(message.params, dict):
+            lane = (message.connection_id, str(message.params.get("transaction_id", "")))
+        self._lanes.submit(lane, partial(self._operate, message, transport))
+
+    async def _operate(self, message: messages.ServiceOperation, transport: Transport) -> None:
+        result, problem = None, None
+        try:
+            service, host = self._host_of(message.service_type)
+            if self._connections.get(message.connection_id) != service:
+                raise ServiceOperationFailed(service, message.operation, "this module has no such connection")
+            result = await host.operate(self.module_id, message.connection_id, message.operation, message.params)
+            if message.operation == "close":
+                self._connections.pop(message.connection_id, None)
+        except Exception as error:  # noqa: BLE001 - a fault of a host must answer the module and spare the others
+            problem = self._explain(message.operation, error)
+        echo = message.model_dump(exclude={"op"}) if message.operation_id is None else None
+        try:
+            transport.send(
+                messages.ServiceOperationResult(
+                    success=problem is None,
+                    result=result,
+                    error=problem,
+                    params=echo,
+                    operation_id=message.operation_id,
+                )
+            )
+        except ProtocolError as error:  # a result that JSON cannot hold
+            failed = messages.ServiceOperationResult(
+                success=False, error=str(error), params=echo, operation_id=message.operation_id
+            )
+            self._try_send(transport, failed)
+        except LinkClosed as error:
+            self._unsent(error)
+
+    def _http_response(self, message: messages.HttpResponse, transport: Transport) -> None:
+        waiting = self._http.get(message.request_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+
+    def _port_request(self, message: messages.PortRequest, transport: Transport) -> None:
+        try:
+            port = self._board.ports.lease(self.module_id, message.specific_port)
+        except RuntimeModuleError as error:
+            answer = messages.PortResponse(
+                request_id=message.request_id, success=False, port=0, error_message=str(error)
+            )
+        else:
+            self.leased.append(port)
+            answer = messages.PortResponse(request_id=message.request_id, success=True, port=port)
+        self._try_send(transport, answer)
+
+    def _route(self, message: messages.RouteToModule, transport: Transport) -> None:
+        self._board.routes.route(self.module_id, message, partial(self._try_send, transport))
+
+    def _heartbeat_ack(self, message: messages.HeartbeatAck, transport: Transport) -> None:
+        """Its channel has noted already that something came."""
+
+    def _hello(self, message: extensions.Hello, transport: Transport) -> None:
+        if self.is_proven_by(message):
+            self.speaks_extensions = True
+        else:
+            self._refuse("hello: not the module id and token of its InitBlob")
+
+    def is_proven_by(self, hello: extensions.Hello) -> bool:
+        return hello.module_id == self.module_id and compare_digest(hello.auth_token.encode(), self.auth_token.encode())
+
+    def _extension_call(self, message: extensions.ExtensionCall, transport: Transport) -> None:
+        self.speaks_extensions = True
+        self._lanes.submit(("extension", message.extension), partial(self._answer_call, message, transport))
+
+    async def _answer_call(self, message: extensions.ExtensionCall, transport: Transport) -> None:
+        result, problem = None, None
+        try:
+            result = await self._call(message.extension, message.operation, message.params)
+        except Exception as error:  # noqa: BLE001 - a fault of the orchestrator must answer the module
+            problem = self._explain(f"{message.extension}.{message.operation}", error)
+        self._try_send(
+            transport,
+            extensions.ExtensionResult(call_id=message.call_id, success=problem is None, result=result, error=problem),
+        )
+
+    async def _call(self, extension: str, operation: str, params: Any) -> Any:
+        if extension == extensions.SECRETS and self._board.keeper is not None:
+            return await self._board.keeper.call(self.module_id, operation, params)
+        if (extension, operation) == (extensions.ROUTED_ANSWER, "answer"):
+            answer = _Answer.model_validate(params)
+            self._board.routes.answered(self.module_id, answer.request_id, answer.payload, answer.error)
+            return None
+        if (extension, operation) == (extensions.DRAIN, "draining"):
+            self.is_draining = True
+            return None
+        raise RuntimeModuleError(f"this orchestrator knows no {extension[:64]}.{operation[:64]}")
+
+    # --- helpers ---
+
+    def _host_of(self, service_type: ServiceType) -> tuple[str, ServiceHost]:
+        name = service_type if isinstance(service_type, str) else f"Custom:{service_type['Custom']}"
+        host = self._board.hosts.get(name)
+        if host is None:
+            raise RuntimeModuleError(f"this orchestrator offers no service {name[:80]}")
+        return name, host
+
+    def _explain(self, what: str, error: Exception) -> str:
+        """What the module is told. What is not an error of ours may say anything, so that stands in our log alone."""
+        if isinstance(error, ServiceOperationFailed):
+            return error.reason
+        if isinstance(error, SdkError):
+            return str(error)
+        if isinstance(error, ValueError):
+            return f"invalid parameters of {what[:64]}"
+        _log.error("module_request_failed", module_id=self.module_id, request=what[:64], exc_info=error)
+        return "the orchestrator failed; its log says why"
+
+    def _try_send(self, transport: Transport, message: WireStruct) -> None:
+        try:
+            transport.send(message)
+        except LinkClosed as error:
+            self._unsent(error)
+
+    def _unsent(self, error: LinkClosed) -> None:
+        self.note("warning", f"a message to the module was dropped: {error}")
+
+    def _refuse(self, reason: str) -> None:
+        self.refused += 1
+        self.note("warning", f"a message of the module was refused: {reason}")
+
+    def _hold(self, held: bool) -> None:
+        for transport in self._transports:
+            transport.hold(held)
+
+
+_HANDLERS: Final[dict[type[WireStruct], Callable[[Conversation, Any, Any], None]]] = {
+    messages.Announce: Conversation._announce,
+    messages.GetSecret: Conversation._get_secret,
+    messages.RotationAck: Conversation._rotation_ack,
+    messages.RegisterServiceProvider: Conversation._register_provider,
+    messages.DiscoverServiceProviders: Conversation._discover,
+    messages.ServiceRequest: Conversation._service_request,
+    messages.ServiceOperation: Conversation._service_operation,
+    messages.HttpResponse: Conversation._http_response,
+    messages.PortRequest: Conversation._port_request,
+    messages.RouteToModule: Conversation._route,
+    messages.HeartbeatAck: Conversation._heartbeat_ack,
+    extensions.ExtensionCall: Conversation._extension_call,
+    extensions.Hello: Conversation._hello,
+}

@@ -1,0 +1,92 @@
+"""What all modules of an orchestrator share: services, secrets, ports, providers, and the way to one another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdk.module_runtime.errors import LinkClosed
+from sdk.module_runtime.orchestrator.port_leases import PortLeases
+from sdk.module_runtime.orchestrator.providers import ProviderRegistry
+from sdk.module_runtime.orchestrator.routes import RoutingTable
+from sdk.module_runtime.protocol.extensions import CORRELATION, DRAIN, HELLO, ROUTED_ANSWER, SECRETS, RoutedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sdk.module_runtime.orchestrator.conversation import Conversation
+    from sdk.module_runtime.ports import SecretKeeper, ServiceHost
+    from sdk.module_runtime.protocol.messages import RoutedModuleMessage
+
+
+class Switchboard:
+    """``hosts`` by service type: ``Database``, ``Cache``, ``Jwt`` or ``Custom:name``."""
+
+    def __init__(
+        self,
+        hosts: Mapping[str, ServiceHost] | None = None,
+        keeper: SecretKeeper | None = None,
+        ports: PortLeases | None = None,
+    ) -> None:
+        self.hosts, self.keeper = dict(hosts or {}), keeper
+        self.ports = ports or PortLeases()
+        self.providers = ProviderRegistry(self.is_ready)
+        self.routes = RoutingTable(self._deliver)
+        self.conversations: dict[str, Conversation] = {}
+        """The one that is talked to for each module id."""
+        self._live: set[Conversation] = set()
+        self._end_rotations = keeper.on_rotated(self._rotated) if keeper is not None else None
+
+    @property
+    def extensions(self) -> list[str]:
+        """What is announced in every InitBlob."""
+        secrets = [SECRETS] if self.keeper is not None else []
+        return [CORRELATION, HELLO, ROUTED_ANSWER, DRAIN, *secrets]
+
+    def is_ready(self, module_id: str) -> bool:
+        conversation = self.conversations.get(module_id)
+        return conversation is not None and conversation.is_ready
+
+    def begin(self, conversation: Conversation) -> None:
+        """There is a module that is not ready yet, perhaps beside one of the same id that it will replace."""
+        self._live.add(conversation)
+
+    def enter(self, conversation: Conversation) -> None:
+        """From now on this is the module of its id."""
+        self.conversations[conversation.module_id] = conversation
+
+    async def leave(self, conversation: Conversation) -> None:
+        """This instance is gone. What it held is given back unless a newer one has taken its place."""
+        module_id = conversation.module_id
+        self._live.discard(conversation)
+        if self.conversations.get(module_id) is conversation:
+            del self.conversations[module_id]
+        self.ports.release(module_id, conversation.leased)
+        if any(other.module_id == module_id for other in self._live):
+            await conversation.close_connections()
+            return
+        self.routes.release(module_id)
+        self.providers.release(module_id)
+        for host in self.hosts.values():
+            await host.release(module_id)
+
+    async def close(self) -> None:
+        if self._end_rotations is not None:
+            self._end_rotations()
+        for host in self.hosts.values():
+            await host.close()
+        if self.keeper is not None:
+            await self.keeper.close()
+
+    def _deliver(self, target: str, message: RoutedModuleMessage) -> RoutedError | None:
+        conversation = self.conversations.get(target)
+        if conversation is None:
+            return RoutedError(code="not_found", message=f"no module {target} runs here")
+        try:
+            conversation.deliver(message)
+        except LinkClosed as error:
+            return RoutedError(code="unavailable", message=f"{target} cannot be reached: {error}")
+        return None
+
+    async def _rotated(self, module_id: str, keys: Sequence[str], rotation_id: str) -> None:
+        for conversation in [each for each in self._live if each.module_id == module_id]:
+            conversation.rotated(keys, rotation_id)

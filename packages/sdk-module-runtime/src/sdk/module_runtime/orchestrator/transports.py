@@ -1,0 +1,75 @@
+"""What carries messages between the orchestrator and one module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from sdk.module_runtime.errors import LinkClosed
+from sdk.module_runtime.orchestrator.intake import Intake
+from sdk.module_runtime.orchestrator.lines import LineSplitter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sdk.module_runtime.orchestrator.conversation import Conversation
+    from sdk.module_runtime.orchestrator.process import Process
+    from sdk.module_runtime.protocol.model import WireStruct
+
+
+class Transport(Protocol):
+    """``label`` is ``stdio``, ``unix``, ``tcp`` or ``tls``."""
+
+    label: str
+
+    def send(self, message: WireStruct) -> None:
+        """Queue a message. ``LinkClosed`` if it cannot be sent, or if too much waits already."""
+        ...
+
+    def hold(self, held: bool) -> None:
+        """Stop reading while too much of what was read is still to be done."""
+        ...
+
+
+class StdioTransport:
+    """A module's standard input and output. It is the ``Sink`` of the process, which it gets once that is started."""
+
+    label = "stdio"
+
+    def __init__(self, conversation: Conversation, clock: Callable[[], float]) -> None:
+        self._conversation, self._process = conversation, None
+        self._lines = LineSplitter()
+        self._intake: Intake[bytes] = Intake(self._line, self._reading, clock)
+        self._too_long = 0
+
+    _process: Process | None
+
+    def attach(self, process: Process) -> None:
+        self._process = process
+
+    def send(self, message: WireStruct) -> None:
+        if self._process is None or self._process.input is None:
+            raise LinkClosed("the module has not been started")
+        self._process.input.write(message.to_json() + b"\n")
+
+    def hold(self, held: bool) -> None:
+        self._intake.hold(held)
+
+    def feed(self, data: bytes) -> None:
+        self._intake.put(self._lines.feed(data))
+        if self._lines.too_long > self._too_long:
+            self._too_long = self._lines.too_long
+            self._conversation.note("warning", f"a line of more than {self._lines.longest} bytes was skipped")
+
+    def finish(self) -> None:
+        self._intake.put(self._lines.finish())
+        self._intake.flush()
+
+    def close(self) -> None:
+        self._intake.close()
+
+    def _line(self, line: bytes) -> None:
+        self._conversation.line(line, self)
+
+    def _reading(self, wanted: bool) -> None:
+        if self._process is not None:
+            (self._process.output.resume if wanted else self._process.output.pause)()
