@@ -4,6 +4,7 @@ SdkError
 └─ RuntimeModuleError
    ├─ ProtocolError (ValueError)   a line, frame or message that does not follow the wire; what, and why
    ├─ LinkClosed                   the other end is gone; what was in flight got no answer        (retryable)
+   │  └─ NotSent                  … before the request left: it may be made again, another way
    ├─ LinkTimeout                  no answer within the time limit                                (retryable)
    ├─ Unsupported                  the orchestrator did not announce the extension this needs
    └─ ServiceOperationFailed       the orchestrator refused or could not do a service operation
@@ -32,6 +33,10 @@ class ProtocolError(RuntimeModuleError, ValueError):
 class LinkClosed(RuntimeModuleError):
     code = "ERR_LINK_CLOSED"
     retryable = True
+
+
+class NotSent(LinkClosed):
+    code = "ERR_NOT_SENT"
 
 
 class LinkTimeout(RuntimeModuleError):

@@ -13,11 +13,15 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sdk.core.errors import ConfigurationError, SdkError
+from sdk.core.errors import SdkError
+from sdk.module_runtime.channels.preferences import Preferences
 from sdk.module_runtime.errors import LinkClosed
+from sdk.module_runtime.module.channel import ModuleChannel, Target
 from sdk.module_runtime.module.http import endpoints_of, serving, unavailable
 from sdk.module_runtime.module.link import Link
+from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.stdio import Stdio, take_over
+from sdk.module_runtime.protocol.extensions import HELLO
 from sdk.module_runtime.protocol.messages import Announce
 from sdk.service.logging import configure_logging, get_logger
 
@@ -43,7 +47,7 @@ class ModuleContext:
     """What a module's application is built from."""
 
     init: InitBlob
-    link: Link
+    link: Links
     secrets: Mapping[str, str] = field(repr=False)
     """Those that were named to ``run_module``, by name."""
 
@@ -56,6 +60,7 @@ class ServeOptions:
     """Seconds that requests in flight have once the module is told to end."""
     endpoints: Sequence[Endpoint] | None = None
     """What to announce; None for what the application routes."""
+    channels: Preferences = field(default_factory=Preferences)
 
 
 def run_module(build: Build, *, secrets: Iterable[str] = (), options: ServeOptions | None = None) -> int:
@@ -78,56 +83,74 @@ async def _run(
 ) -> None:
     stdio = await Stdio.open(lines_in, lines_out)
     init = await stdio.read_init()
-    _refuse_what_is_missing(init)
-    link = Link(stdio.send, frozenset(init.extensions))
-    requests = _Requests(link)
-    link.on_http = requests.take
-    with _signals(link.stopping):
-        reading = asyncio.create_task(_read(stdio, link))
-        try:
-            values = {name: (await link.get_secret(name))[0] for name in secrets}
-            app = await build(ModuleContext(init, link, values))
+    stopping = asyncio.Event()
+    requests = _Requests(stopping)
+    link = Link(stdio.send, frozenset(init.extensions), on_http=requests.take, on_shutdown=stopping.set)
+    links = Links(link, options.channels, over_channels=HELLO in init.extensions)
+    tasks = [asyncio.create_task(_read(stdio, link, stopping))]
+    try:
+        with _signals(stopping):
+            tasks += await _open_channels(init, links, options.channels, requests, stopping)
+            values = {name: (await links.get_secret(name))[0] for name in secrets}
+            app = await build(ModuleContext(init, links, values))
             address = (init.listen_address or init.listen) if options.bind_http else None
             async with serving(app, address, drain=options.drain) as http:
                 requests.serve(http)
                 endpoints = endpoints_of(app) if options.endpoints is None else list(options.endpoints)
                 await link.send(Announce(listen=http.address or init.listen, endpoints=endpoints))
-                await link.stopping.wait()
+                await stopping.wait()
                 await requests.drain(options.drain)
-        finally:
-            reading.cancel()
-            await link.close()
-            stdio.close()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await link.close()
+        stdio.close()
 
 
-async def _read(stdio: Stdio, link: Link) -> None:
+async def _read(stdio: Stdio, link: Link, stopping: asyncio.Event) -> None:
     try:
         await stdio.receive(link.receive)
     finally:
-        link.stopping.set()
+        stopping.set()
 
 
-def _refuse_what_is_missing(init: InitBlob) -> None:
-    """What this orchestrator demands and is not done is no module's to overlook."""
-    for name, channel in (("tcp_channel", init.tcp_channel), ("ipc_channel", init.ipc_channel)):
-        if channel is not None and channel.required:
-            raise ConfigurationError(f"the orchestrator requires {name}, which this module does not open")
+async def _open_channels(
+    init: InitBlob, links: Links, preferences: Preferences, requests: _Requests, stopping: asyncio.Event
+) -> list[asyncio.Task[None]]:
+    """Open what the InitBlob offers; wait for what it requires. An ``SdkError`` if that, or its security, cannot be."""
+    tasks, required = [], []
+    for kind in preferences.to_open(init):
+        channel = ModuleChannel(Target.of(kind, init), links.extensions, requests.take, stopping.set)
+        links.add(channel)
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        tasks.append(asyncio.create_task(channel.keep(opened)))
+        if channel.target.required:
+            required.append(opened)
+    try:
+        await asyncio.gather(*required)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
+    return tasks
 
 
 class _Requests:
     """HTTP requests that came as messages: bounded, kept until the application serves, ended before it goes."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, stopping: asyncio.Event) -> None:
+        self._stopping = stopping
         self._http: asyncio.Future[HttpApplication] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def serve(self, http: HttpApplication) -> None:
         self._http.set_result(http)
 
-    def take(self, request: HttpRequest) -> None:
-        busy = len(self._tasks) >= _WAITING_REQUESTS or self._link.stopping.is_set()
-        task = asyncio.create_task(self._refuse(request) if busy else self._answer(request))
+    def take(self, request: HttpRequest, link: Link) -> None:
+        """The answer goes the way the request came."""
+        busy = len(self._tasks) >= _WAITING_REQUESTS or self._stopping.is_set()
+        task = asyncio.create_task(self._refuse(request, link) if busy else self._answer(request, link))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -137,15 +160,15 @@ class _Requests:
             for task in late:
                 task.cancel()
 
-    async def _answer(self, request: HttpRequest) -> None:
+    async def _answer(self, request: HttpRequest, link: Link) -> None:
         http = await asyncio.shield(self._http)
         answer = await http.answer(request)
         with contextlib.suppress(LinkClosed):  # nobody is left to read it
-            await self._link.send(answer)
+            await link.send(answer)
 
-    async def _refuse(self, request: HttpRequest) -> None:
+    async def _refuse(self, request: HttpRequest, link: Link) -> None:
         with contextlib.suppress(LinkClosed):
-            await self._link.send(unavailable(request))
+            await link.send(unavailable(request))
 
 
 @contextlib.contextmanager

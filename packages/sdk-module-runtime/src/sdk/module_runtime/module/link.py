@@ -52,12 +52,14 @@ class Link:
         self,
         send: Callable[[m.ModuleToOrchestrator], Coroutine[Any, Any, None]],
         extensions: frozenset[str] = frozenset(),
+        *,
+        on_http: Callable[[m.HttpRequest, Link], None] | None = None,
+        on_shutdown: Callable[[], None] = lambda: None,
     ) -> None:
+        """``send`` raises ``NotSent`` if nothing of the message has left. ``on_http`` answers through the link."""
         self._send = send
         self.extensions = extensions
-        self.stopping = asyncio.Event()
-        """Set when the orchestrator asks for the end, or is gone."""
-        self.on_http: Callable[[m.HttpRequest], None] | None = None
+        self._on_http, self._on_shutdown = on_http, on_shutdown
         self._secrets: Pending[str, m.Secret] = Pending()
         self._services: Pending[str, m.ServiceResponse] = Pending()
         self._operations: Pending[str, m.ServiceOperationResult] = Pending()
@@ -70,7 +72,7 @@ class Link:
         self._takers: dict[type, Callable[[Any], None]] = {
             m.Secret: self._take_secret,
             m.Rotated: self._take_rotated,
-            m.Shutdown: lambda _: self.stopping.set(),
+            m.Shutdown: lambda _: self._on_shutdown(),
             m.ServiceResponse: lambda each: self._answered(self._services, each.id, each),
             m.ServiceOperationResult: self._take_result,
             m.HttpRequest: self._take_http,
@@ -168,7 +170,6 @@ class Link:
 
     async def close(self) -> None:
         """The orchestrator is gone, or we go: whoever waits gets ``LinkClosed``."""
-        self.stopping.set()
         for each in (self._secrets, self._services, self._operations, self._ports, self._calls):
             each.close()
         for turn in self._turns:
@@ -245,8 +246,8 @@ class Link:
             await listener(message.keys, message.rotation_id)
 
     def _take_http(self, message: m.HttpRequest) -> None:
-        if self.on_http is not None:
-            self.on_http(message)
+        if self._on_http is not None:
+            self._on_http(message, self)
             return
         answer = m.HttpResponse(request_id=message.request_id, status_code=503, headers={}, body=b"no HTTP here")
         self._in_background(self._send(answer))
@@ -265,9 +266,7 @@ class Link:
         if task.cancelled():
             return
         error = task.exception()
-        if isinstance(error, LinkClosed):
-            self.stopping.set()
-        elif error is not None:
+        if error is not None and not isinstance(error, LinkClosed):
             _log.error("message_not_handled", exc_info=error)
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from sdk.module_runtime.errors import LinkClosed, ProtocolError
+from sdk.module_runtime.errors import LinkClosed, NotSent, ProtocolError
 from sdk.module_runtime.protocol.init import MAX_INIT_LINE, decode_init_line
 from sdk.module_runtime.protocol.lines import MAX_LINE, LineDecoder
 from sdk.module_runtime.protocol.messages import ORCHESTRATOR_TO_MODULE
@@ -85,9 +85,9 @@ class Stdio:
                 _log.warning("line_skipped", reason=f"longer than {MAX_LINE} bytes")
 
     async def send(self, message: ModuleToOrchestrator) -> None:
-        """Write one line; waits while the orchestrator does not read. Raises ``LinkClosed``."""
+        """Write one line; waits while the orchestrator does not read. Raises ``LinkClosed``, ``NotSent``."""
         if self._writer.is_closing():
-            raise LinkClosed("the orchestrator has closed its end of stdout")
+            raise NotSent("the orchestrator has closed its end of stdout")
         self._writer.write(message.to_json() + b"\n")
         try:
             await self._writer.drain()

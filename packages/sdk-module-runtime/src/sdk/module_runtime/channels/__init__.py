@@ -1,0 +1,1 @@
+"""Framed streams over TCP, TLS and unix sockets, for both ends."""

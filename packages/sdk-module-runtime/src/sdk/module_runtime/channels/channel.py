@@ -1,0 +1,108 @@
+"""One framed stream, read and written at the same time. Neither direction waits for the other."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from sdk.module_runtime.errors import NotSent, ProtocolError
+from sdk.module_runtime.protocol.formats import Format
+from sdk.module_runtime.protocol.frame import DEFAULT_MAX_PAYLOAD, Frame, FrameDecoder, encode_frame
+from sdk.service.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = get_logger(__name__)
+
+MOST_QUEUED: Final = 2 * DEFAULT_MAX_PAYLOAD
+"""Bytes that wait to be sent; a peer that leaves more unread is not listening."""
+
+
+class Channel(asyncio.Protocol):
+    """Hands each frame to ``take`` as it comes. A stream that is no frames, or is cut within one, is closed."""
+
+    def __init__(
+        self,
+        take: Callable[[Frame], None],
+        *,
+        label: str = "tcp",
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
+        message_pack: bool = False,
+        most_queued: int = MOST_QUEUED,
+    ) -> None:
+        self.label = label
+        self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Why the stream has ended, once it has."""
+        self._take, self._most_queued = take, most_queued
+        self._decoder = FrameDecoder(max_payload=max_payload, message_pack=message_pack)
+        self._transport: asyncio.Transport | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._reason: str | None = None
+
+    # --- for who uses it ---
+
+    def send(self, payload: bytes, format_: Format = Format.JSON) -> None:
+        """Queue one frame. ``NotSent`` if the stream has ended, or if the peer leaves too much unread."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise NotSent(f"the {self.label} channel is closed")
+        if transport.get_write_buffer_size() + len(payload) > self._most_queued:
+            raise NotSent(f"the peer does not read what it is sent over {self.label}")
+        transport.write(encode_frame(Frame(format_, payload)))
+
+    async def drain(self) -> None:
+        """Wait while more is queued than the peer reads."""
+        await self._writable.wait()
+
+    def hold(self, held: bool) -> None:
+        """Stop reading, or go on. What the peer sends meanwhile waits on its side."""
+        if self._transport is not None and not self._transport.is_closing():
+            (self._transport.pause_reading if held else self._transport.resume_reading)()
+
+    def close(self, reason: str = "closed here") -> None:
+        """What is queued is still sent."""
+        self._reason = self._reason or reason
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self, reason: str) -> None:
+        """At once; what is queued is lost."""
+        self._reason = self._reason or reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- for the event loop ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._decoder.feed(data)
+        try:
+            for frame in self._decoder.frames():
+                self._take(frame)
+        except ProtocolError as error:
+            _log.warning("channel_out_of_step", channel=self.label, reason=str(error))
+            self.abort(str(error))
+
+    def eof_received(self) -> bool:
+        try:
+            self._decoder.finish()
+        except ProtocolError as error:
+            self._reason = self._reason or str(error)
+        return False
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._writable.set()
+        if not self.closed.done():
+            self.closed.set_result(self._reason or (str(exc) if exc else "the peer has closed it"))

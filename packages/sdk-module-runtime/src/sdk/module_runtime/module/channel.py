@@ -1,0 +1,151 @@
+"""A module's channel to its orchestrator: opened, proven, kept open, and opened again when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.channels.channel import Channel
+from sdk.module_runtime.channels.sockets import CONNECT_TIMEOUT, connect
+from sdk.module_runtime.channels.tls import TlsFiles, client_context
+from sdk.module_runtime.errors import LinkClosed, LinkTimeout, ProtocolError
+from sdk.module_runtime.module.link import Link
+from sdk.module_runtime.protocol.envelope import Message
+from sdk.module_runtime.protocol.extensions import HELLO, Hello
+from sdk.module_runtime.protocol.formats import Format, convert
+from sdk.module_runtime.protocol.init import parse_socket_address
+from sdk.module_runtime.protocol.messages import ModuleToOrchestrator, decode_orchestrator_body
+from sdk.service.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
+
+    from sdk.module_runtime.channels.preferences import ChannelKind
+    from sdk.module_runtime.protocol.frame import Frame
+    from sdk.module_runtime.protocol.init import InitBlob, SocketAddress
+    from sdk.module_runtime.protocol.messages import HttpRequest
+
+_log = get_logger(__name__)
+FIRST_DELAY: Final = 0.1
+LONGEST_DELAY: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a channel leads, and what has to be shown there."""
+
+    kind: ChannelKind
+    address: SocketAddress | str
+    required: bool
+    ssl: SSLContext | None
+    server_name: str | None
+    hello: Hello | None
+
+    @classmethod
+    def of(cls, kind: ChannelKind, init: InitBlob) -> Target:
+        """``ConfigurationError`` where the security that the InitBlob demands cannot be given: no channel, then."""
+        address: SocketAddress | str
+        context, name = None, None
+        if kind == "tcp":
+            assert init.tcp_channel is not None
+            address, required = _address(init.tcp_channel.address), init.tcp_channel.required
+            mutual = init.security_level == "Mtls"
+            if mutual and not init.tcp_channel.tls_enabled:
+                raise ConfigurationError("security_level is Mtls but tcp_channel has no TLS")
+            if init.tcp_channel.tls_enabled:
+                files = TlsFiles.from_env(init.env)
+                context, name = client_context(files, mutual=mutual), files.server_name
+        else:
+            assert init.ipc_channel is not None
+            address, required = init.ipc_channel.socket_path, init.ipc_channel.required
+        return cls(kind, address, required, context, name, _hello(init))
+
+
+def _address(text: str) -> SocketAddress:
+    address = parse_socket_address(text)
+    if address is None:
+        raise ConfigurationError(f"tcp_channel.address is no ip:port: {text}")
+    return address
+
+
+def _hello(init: InitBlob) -> Hello | None:
+    """Rust cannot read any form of it, so it is for an orchestrator that announced it."""
+    if HELLO in init.extensions and init.auth_token is not None:
+        return Hello(module_id=init.module_id, auth_token=init.auth_token)
+    if init.security_level == "Token":
+        raise ConfigurationError("security_level is Token, but the orchestrator gave no token, or cannot hear one")
+    return None
+
+
+class ModuleChannel:
+    """``link`` is there while the channel is connected."""
+
+    def __init__(
+        self,
+        target: Target,
+        extensions: frozenset[str],
+        on_http: Callable[[HttpRequest, Link], None],
+        on_shutdown: Callable[[], None],
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.target = target
+        self.link: Link | None = None
+        self._extensions = extensions
+        self._on_http, self._on_shutdown, self._jitter = on_http, on_shutdown, jitter
+
+    async def keep(self, opened: asyncio.Future[None]) -> None:
+        """Runs until cancelled. ``opened`` is resolved at the first connection, or with why there is none."""
+        delay = 0.0
+        while True:
+            try:
+                await self._once(opened)
+                delay = FIRST_DELAY
+            except (LinkClosed, LinkTimeout) as error:
+                if not opened.done():
+                    opened.set_exception(error)
+                    opened.exception()  # only a required channel's opening is awaited
+                _log.warning("channel_not_open", channel=self.target.kind, reason=str(error))
+                delay = min(LONGEST_DELAY, max(FIRST_DELAY, 2 * delay))
+            await asyncio.sleep(delay * (0.5 + self._jitter() / 2))
+
+    async def _once(self, opened: asyncio.Future[None]) -> None:
+        target = self.target
+        channel = await connect(
+            lambda: Channel(self._take, label=target.kind),
+            target.address,
+            ssl=target.ssl,
+            server_name=target.server_name,
+            timeout=CONNECT_TIMEOUT,
+        )
+
+        async def send(message: ModuleToOrchestrator) -> None:
+            channel.send(Message[ModuleToOrchestrator].wrap(message).to_json())
+            await channel.drain()
+
+        link = Link(send, self._extensions, on_http=self._on_http, on_shutdown=self._on_shutdown)
+        try:
+            if target.hello is not None:
+                await send(target.hello)
+            self.link = link
+            if not opened.done():
+                opened.set_result(None)
+            _log.info("channel_open", channel=target.kind)
+            _log.info("channel_closed", channel=target.kind, reason=await asyncio.shield(channel.closed))
+        finally:
+            self.link = None
+            await link.close()
+            channel.close()
+
+    def _take(self, frame: Frame) -> None:
+        try:
+            message = decode_orchestrator_body(convert(frame.payload, frame.format, Format.JSON))
+        except ProtocolError as error:
+            _log.warning("frame_skipped", channel=self.target.kind, reason=str(error))
+            return
+        if self.link is not None:
+            self.link.receive(message)

@@ -1,0 +1,91 @@
+"""All ways to the orchestrator as one: each request takes the preferred way that is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sdk.module_runtime.errors import NotSent
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+
+    from sdk.module_runtime.channels.preferences import ChannelKind, Preferences
+    from sdk.module_runtime.module.channel import ModuleChannel
+    from sdk.module_runtime.module.link import Link
+    from sdk.module_runtime.protocol.messages import PortRequest, PortResponse
+
+T = TypeVar("T")
+
+
+class Links:
+    """``OrchestratorLink``. A request that did not leave one way goes another; one that left is never repeated here,
+    because nobody knows whether it was done.
+
+    Under a foreign orchestrator everything goes over stdio: on its channels Rust answers no request of these kinds.
+    """
+
+    def __init__(self, stdio: Link, preferences: Preferences, *, over_channels: bool) -> None:
+        self._stdio, self._preferences, self._over_channels = stdio, preferences, over_channels
+        self._channels: dict[ChannelKind, ModuleChannel] = {}
+        self._order: list[ChannelKind] = []
+
+    def add(self, channel: ModuleChannel) -> None:
+        """In the order of preference."""
+        self._channels[channel.target.kind] = channel
+        self._order.append(channel.target.kind)
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        return self._stdio.extensions
+
+    @property
+    def connected(self) -> list[ChannelKind]:
+        return [kind for kind in self._order if self._channels[kind].link is not None]
+
+    async def open_service(
+        self, service_type: str | Mapping[str, str], config: Mapping[str, Any] | None, *, timeout: float | None = None
+    ) -> str:
+        return await self._over(lambda link: link.open_service(service_type, config, timeout=timeout))
+
+    async def operate(
+        self,
+        connection_id: str,
+        service_type: str | Mapping[str, str],
+        operation: str,
+        params: Any,
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        return await self._over(
+            lambda link: link.operate(connection_id, service_type, operation, params, timeout=timeout)
+        )
+
+    async def get_secret(self, name: str, *, timeout: float | None = None) -> tuple[str, str | None]:
+        return await self._over(lambda link: link.get_secret(name, timeout=timeout))
+
+    async def extension_call(self, extension: str, operation: str, params: Any, *, timeout: float | None = None) -> Any:
+        return await self._over(lambda link: link.extension_call(extension, operation, params, timeout=timeout))
+
+    async def request_port(self, request: PortRequest, *, timeout: float) -> PortResponse:
+        return await self._stdio.request_port(request, timeout=timeout)
+
+    async def acknowledge_rotation(self, rotation_id: str, *, success: bool, message: str | None = None) -> None:
+        await self._stdio.acknowledge_rotation(rotation_id, success=success, message=message)
+
+    def on_rotated(self, listener: Callable[[Sequence[str], str], Awaitable[None]]) -> Callable[[], None]:
+        return self._stdio.on_rotated(listener)
+
+    async def _over(self, ask: Callable[[Link], Awaitable[T]]) -> T:
+        for link in self._ways():
+            try:
+                return await ask(link)
+            except NotSent:
+                continue
+        return await ask(self._stdio)
+
+    def _ways(self) -> Iterator[Link]:
+        if self._over_channels:
+            for kind in self._preferences.to_try(self._order, self.connected):
+                link = self._channels[kind].link
+                if link is not None:
+                    yield link
