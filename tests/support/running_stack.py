@@ -13,6 +13,7 @@ from sdk.module_runtime.orchestrator.stack import parse_stack
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from sdk.module_runtime.orchestrator.gateway import Authorizer
     from sdk.module_runtime.orchestrator.lifecycle import State
     from sdk.module_runtime.orchestrator.supervisor import Supervisor
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
@@ -54,8 +55,15 @@ class Running:
 
 
 @asynccontextmanager
-async def running(modules: Mapping[str, Mapping[str, Any]], board: Switchboard | None = None) -> AsyncIterator[Running]:
-    stack, stop, seen = parse_stack({"modules": modules}, "test"), asyncio.Event(), Running()
+async def running(
+    modules: Mapping[str, Mapping[str, Any]],
+    board: Switchboard | None = None,
+    *,
+    authorizer: Authorizer | None = None,
+    **tables: Any,
+) -> AsyncIterator[Running]:
+    """``tables`` are those of the stack file beside ``modules``."""
+    stack, stop, seen = parse_stack({"modules": modules, **tables}, "test"), asyncio.Event(), Running()
     task = asyncio.create_task(
         run_stack(
             stack,
@@ -65,6 +73,7 @@ async def running(modules: Mapping[str, Mapping[str, Any]], board: Switchboard |
             board=board,
             on_start=seen.on_start,
             on_line=seen.on_line,
+            authorizer=authorizer,
         )
     )
     try:

@@ -171,6 +171,8 @@ class Conversation:
         if not self.announced.is_set():
             self.announced.set()
             self._lanes.submit("secrets", self._catch_up)
+        else:
+            self._board.announced(self)
 
     def _get_secret(self, message: messages.GetSecret, transport: Transport) -> None:
         self._lanes.submit("secrets", partial(self._answer_secret, message, transport))

@@ -83,7 +83,7 @@ class Instance:
         conversation.attach(stdio)
         stdio.send(
             InitBlob(
-                orchestrator_api="stdio",
+                orchestrator_api=setting.board.api,
                 module_id=setting.name,
                 env=dict(setting.module.environment),
                 listen=setting.module.listen,

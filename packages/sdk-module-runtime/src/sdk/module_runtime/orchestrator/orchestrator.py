@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import ClientSession
@@ -11,11 +12,19 @@ from aiohttp import ClientSession
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.supervisor import Supervisor
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
+from sdk.module_runtime.protocol.init import parse_socket_address
+from sdk.service.http_app.server import running as http_running
+from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
+    from sdk.module_runtime.orchestrator.conversation import Conversation
+    from sdk.module_runtime.orchestrator.gateway import Authorizer
+    from sdk.module_runtime.orchestrator.stack import Gateway as GatewaySettings
     from sdk.module_runtime.orchestrator.stack import Stack
+
+_log = get_logger(__name__)
 
 
 async def run_stack(
@@ -27,6 +36,7 @@ async def run_stack(
     board: Switchboard | None = None,
     on_start: Callable[[Mapping[str, Supervisor]], None] = lambda _modules: None,
     on_line: Callable[[str, str, str], None] | None = None,
+    authorizer: Authorizer | None = None,
 ) -> None:
     """Run all modules until ``stop`` is set, then stop them, dependents first.
 
@@ -35,17 +45,46 @@ async def run_stack(
     environ = os.environ if environ is None else environ
     board = board or Switchboard()
     try:
-        async with ClientSession() as session, asyncio.TaskGroup() as group:
+        async with AsyncExitStack() as running:
+            session = await running.enter_async_context(ClientSession())
             modules = {
                 name: Supervisor(name, module, environ, session, board, on_change, on_line=on_line)
                 for name, module in stack.modules.items()
             }
-            tasks = {name: group.create_task(_run_in_turn(each, modules)) for name, each in modules.items()}
+            if stack.gateway is not None:
+                await running.enter_async_context(_gateway(stack, stack.gateway, board, authorizer))
             on_start(modules)
-            await stop.wait()
-            await asyncio.gather(*(_end_in_turn(name, modules, tasks) for name in modules))
+            await _run_all(modules, stop)
     finally:
         await board.close()
+
+
+@asynccontextmanager
+async def _gateway(
+    stack: Stack, settings: GatewaySettings, board: Switchboard, authorizer: Authorizer | None
+) -> AsyncIterator[None]:
+    from sdk.module_runtime.orchestrator.gateway import Gateway
+
+    gateway = Gateway(settings, stack.modules, board.conversations, authorizer)
+
+    def take_up(conversation: Conversation) -> None:
+        for problem in gateway.refresh(conversation):
+            conversation.note("warning", f"an endpoint of the module is not served: {problem}")
+
+    board.on_announced, board.on_left = take_up, gateway.forget
+    address = parse_socket_address(settings.listen)
+    assert address is not None  # the stack was checked
+    async with http_running(gateway.app, address.host, address.port) as server:
+        board.api = server.url
+        _log.info("gateway_listening", url=server.url)
+        yield
+
+
+async def _run_all(modules: Mapping[str, Supervisor], stop: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = {name: group.create_task(_run_in_turn(each, modules)) for name, each in modules.items()}
+        await stop.wait()
+        await asyncio.gather(*(_end_in_turn(name, modules, tasks) for name in modules))
 
 
 async def _run_in_turn(supervisor: Supervisor, modules: Mapping[str, Supervisor]) -> None:

@@ -21,9 +21,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.protocol.init import parse_socket_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,12 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+def _address(text: str) -> str:
+    if parse_socket_address(text) is None:
+        raise ValueError("give ip:port, with IPv6 in brackets")
+    return text
 
 
 class _Table(BaseModel):
@@ -58,6 +65,8 @@ class Module(_Table):
     ready_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")] | None = None
     listen: Annotated[str, StringConstraints(min_length=1, max_length=255)] = "127.0.0.1:0"
     """Where a module of kind ``module`` serves: ``ip:port`` (0: one of its choice, which it announces), or a path."""
+    mount: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=255)] = ""
+    """What its endpoints begin with at the gateway; the module hears the whole path."""
     directory: Path | None = None
     environment: dict[Variable, Text] = {}
     pass_environment: list[Variable] = []
@@ -73,8 +82,20 @@ class Module(_Table):
         return self
 
 
+class Gateway(_Table):
+    """One HTTP address for all endpoints that modules announce."""
+
+    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:0"
+    timeout: Seconds = 30.0
+    """Until a module begins its answer, and between parts of it."""
+    largest_body: Annotated[int, Field(gt=0, le=1 << 40)] = 64 * 1024 * 1024
+    in_flight: Annotated[int, Field(gt=0, le=10_000)] = 256
+    """Requests to one module at a time."""
+
+
 class Stack(_Table):
     modules: Annotated[dict[Name, Module], Field(min_length=1, max_length=256)]
+    gateway: Gateway | None = None
 
 
 def read_stack(path: Path) -> Stack:
@@ -95,7 +116,7 @@ def read_stack(path: Path) -> Stack:
         name: module.model_copy(update={"directory": base / (module.directory or "")})
         for name, module in stack.modules.items()
     }
-    return Stack(modules=placed)
+    return stack.model_copy(update={"modules": placed})
 
 
 def parse_stack(document: Mapping[str, Any], source: str) -> Stack:

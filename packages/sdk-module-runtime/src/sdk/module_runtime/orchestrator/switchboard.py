@@ -11,7 +11,7 @@ from sdk.module_runtime.orchestrator.routes import RoutingTable
 from sdk.module_runtime.protocol.extensions import CORRELATION, DRAIN, HELLO, ROUTED_ANSWER, SECRETS, RoutedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from sdk.module_runtime.orchestrator.conversation import Conversation
     from sdk.module_runtime.ports import SecretKeeper, ServiceHost
@@ -33,6 +33,10 @@ class Switchboard:
         self.routes = RoutingTable(self._deliver)
         self.conversations: dict[str, Conversation] = {}
         """The one that is talked to for each module id."""
+        self.api = "stdio"
+        """What modules are told as ``orchestrator_api``: the URL of the gateway, if there is one."""
+        self.on_announced: Callable[[Conversation], None] = lambda _conversation: None
+        self.on_left: Callable[[Conversation], Awaitable[None]] = _nothing
         self._live: set[Conversation] = set()
         self._end_rotations = keeper.on_rotated(self._rotated) if keeper is not None else None
 
@@ -53,6 +57,12 @@ class Switchboard:
     def enter(self, conversation: Conversation) -> None:
         """From now on this is the module of its id."""
         self.conversations[conversation.module_id] = conversation
+        self.announced(conversation)
+
+    def announced(self, conversation: Conversation) -> None:
+        """A module that is ready has said what it serves, for the first time or anew."""
+        if self.conversations.get(conversation.module_id) is conversation:
+            self.on_announced(conversation)
 
     async def leave(self, conversation: Conversation) -> None:
         """This instance is gone. What it held is given back unless a newer one has taken its place."""
@@ -61,6 +71,7 @@ class Switchboard:
         if self.conversations.get(module_id) is conversation:
             del self.conversations[module_id]
         self.ports.release(module_id, conversation.leased)
+        await self.on_left(conversation)
         if any(other.module_id == module_id for other in self._live):
             await conversation.close_connections()
             return
@@ -90,3 +101,7 @@ class Switchboard:
     async def _rotated(self, module_id: str, keys: Sequence[str], rotation_id: str) -> None:
         for conversation in [each for each in self._live if each.module_id == module_id]:
             conversation.rotated(keys, rotation_id)
+
+
+async def _nothing(conversation: Conversation) -> None:
+    """Nobody wants to know."""

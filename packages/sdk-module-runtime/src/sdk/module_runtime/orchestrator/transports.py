@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from sdk.module_runtime.errors import LinkClosed
 from sdk.module_runtime.orchestrator.intake import Intake
-from sdk.module_runtime.orchestrator.lines import LineSplitter
+from sdk.module_runtime.orchestrator.logs import LONGEST_LINE
+from sdk.module_runtime.protocol.lines import MAX_LINE, LineDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ class StdioTransport:
 
     def __init__(self, conversation: Conversation, clock: Callable[[], float]) -> None:
         self._conversation, self._process = conversation, None
-        self._lines = LineSplitter()
+        self._lines = LineDecoder()
         self._intake: Intake[bytes] = Intake(self._line, self._reading, clock)
         self._too_long = 0
 
@@ -58,11 +59,14 @@ class StdioTransport:
         self._intake.put(self._lines.feed(data))
         if self._lines.too_long > self._too_long:
             self._too_long = self._lines.too_long
-            self._conversation.note("warning", f"a line of more than {self._lines.longest} bytes was skipped")
+            self._conversation.note("warning", f"a line of more than {MAX_LINE} bytes was skipped")
 
     def finish(self) -> None:
-        self._intake.put(self._lines.finish())
+        """A line that the module did not end is no message."""
         self._intake.flush()
+        rest = self._lines.finish()
+        if rest:
+            self._conversation.note("info", rest[:LONGEST_LINE].decode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         self._intake.close()

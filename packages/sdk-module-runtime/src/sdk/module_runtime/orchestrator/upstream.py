@@ -1,0 +1,171 @@
+"""The ways of an HTTP request to a module: its own port or socket, or messages."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, UnixConnector
+from multidict import CIMultiDict
+from yarl import URL
+
+from sdk.module_runtime.orchestrator.conversation import Unreachable
+from sdk.module_runtime.orchestrator.forwarding import single
+from sdk.module_runtime.protocol.init import parse_socket_address
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from aiohttp import ClientResponse
+
+    from sdk.module_runtime.orchestrator.conversation import Conversation
+    from sdk.module_runtime.protocol.init import SocketAddress
+
+CONNECT_TIMEOUT: Final = 5.0
+LARGEST_MESSAGE_BODY: Final = 8 * 1024 * 1024
+CONNECTIONS: Final = 256
+"""At once to one module."""
+_CHUNK: Final = 65_536
+
+
+class BodyTooLarge(Exception):
+    """A body that may not be longer than ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(limit)
+
+
+@dataclass
+class Answer:
+    """``body`` is whole, or comes in chunks; ``close`` gives back what it came through."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes | AsyncIterator[bytes]
+    response: ClientResponse | None = None
+
+    def close(self) -> None:
+        if self.response is not None:
+            self.response.close()
+
+
+class Upstreams:
+    """Connections to modules that serve on a port or a socket, kept for the next request."""
+
+    def __init__(self) -> None:
+        self._tcp: ClientSession | None = None
+        self._unix: dict[str, ClientSession] = {}
+
+    async def send(
+        self,
+        conversation: Conversation,
+        method: str,
+        uri: str,
+        headers: Sequence[tuple[str, str]],
+        body: AsyncIterator[bytes] | bytes | None,
+    ) -> Answer:
+        """The answer of the module, which may have only begun. ``Unreachable``, ``BodyTooLarge``."""
+        where = address_of(conversation)
+        if where is None:
+            return await self._as_message(conversation, method, uri, headers, body)
+        return await self._direct(where, method, uri, headers, body)
+
+    async def close(self) -> None:
+        for session in (self._tcp, *self._unix.values()):
+            if session is not None:
+                await session.close()
+
+    async def forget(self, conversation: Conversation) -> None:
+        """The module is gone, and with it the socket it served on."""
+        where = address_of(conversation)
+        session = self._unix.pop(where, None) if isinstance(where, str) else None
+        if session is not None:
+            await session.close()
+
+    async def _direct(
+        self,
+        where: SocketAddress | str,
+        method: str,
+        uri: str,
+        headers: Sequence[tuple[str, str]],
+        body: AsyncIterator[bytes] | bytes | None,
+    ) -> Answer:
+        base = "http://module" if isinstance(where, str) else _base(where)
+        try:
+            response = await self._session(where).request(
+                method, URL(base + uri, encoded=True), headers=CIMultiDict(headers), data=body, allow_redirects=False
+            )
+        except (ClientError, OSError, ValueError) as error:
+            raise Unreachable(f"{type(error).__name__}: {error}") from error
+        if response.content_length is not None and response.content_length <= _CHUNK:
+            try:
+                whole = await response.read()
+            except (ClientError, OSError) as error:
+                raise Unreachable(f"its answer broke off: {type(error).__name__}") from error
+            return Answer(response.status, list(response.headers.items()), whole)
+        chunks = response.content.iter_chunked(_CHUNK)
+        return Answer(response.status, list(response.headers.items()), chunks, response)
+
+    async def _as_message(
+        self,
+        conversation: Conversation,
+        method: str,
+        uri: str,
+        headers: Sequence[tuple[str, str]],
+        body: AsyncIterator[bytes] | bytes | None,
+    ) -> Answer:
+        whole = await _whole(body) if body is not None and not isinstance(body, bytes) else body
+        answer = await conversation.http(method, uri, single(headers), whole)
+        if not 200 <= answer.status_code < 600:
+            raise Unreachable(f"it answered with the status {answer.status_code}")
+        return Answer(answer.status_code, list(answer.headers.items()), answer.body or b"")
+
+    def _session(self, where: SocketAddress | str) -> ClientSession:
+        if isinstance(where, str):
+            if where not in self._unix:
+                self._unix[where] = _session(UnixConnector(where, limit=CONNECTIONS))
+            return self._unix[where]
+        if self._tcp is None:
+            self._tcp = _session(TCPConnector(limit=0, limit_per_host=CONNECTIONS))
+        return self._tcp
+
+
+def address_of(conversation: Conversation) -> SocketAddress | str | None:
+    """Where the module serves HTTP itself; None if only messages reach it.
+
+    A path, or a port of this machine: whatever else a module announces, the gateway is no way to other machines.
+    """
+    announcement = conversation.announcement
+    if announcement is None:
+        return None
+    listen = announcement.listen.removeprefix("http://").rstrip("/")
+    address = parse_socket_address(listen)
+    if address is not None:
+        return address if address.port and ipaddress.ip_address(address.host).is_loopback else None
+    return listen if listen.startswith("/") else None
+
+
+def _base(where: SocketAddress) -> str:
+    return f"http://[{where.host}]:{where.port}" if ":" in where.host else f"http://{where.host}:{where.port}"
+
+
+def _session(connector: TCPConnector | UnixConnector) -> ClientSession:
+    return ClientSession(
+        connector=connector,
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+    )
+
+
+async def _whole(body: AsyncIterator[bytes]) -> bytes:
+    parts, size = [], 0
+    async for part in body:
+        size += len(part)
+        if size > LARGEST_MESSAGE_BODY:
+            raise BodyTooLarge(LARGEST_MESSAGE_BODY)
+        parts.append(part)
+    return b"".join(parts)
