@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdk.module_runtime.secrets.redaction import SecretRegistry, StreamRedactor, redact_exception, redact_value
+from sdk.module_runtime.secrets.redaction.forms import ORDINARY
 from sdk.service.logging import REDACTED
 
 # No character of the marker, so that a marker never completes a secret by chance.
 secrets = st.text(st.characters(exclude_characters="[redacted]", exclude_categories=["Cs"]), min_size=4, max_size=40)
+secrets = secrets.filter(lambda text: text.strip().lower() not in ORDINARY)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 narrow = st.text("ab+/", min_size=4, max_size=7)  # forms that overlap, repeat and begin one another
 
@@ -148,6 +150,8 @@ def test_what_is_too_short_is_refused_and_said_so() -> None:
     assert not registry.register("")
     assert registry.redact("abc") == "abc"
     assert SecretRegistry(minimum=3).register("abc")
+    for word in ("true", "False", " NULL\n", "None"):
+        assert not registry.register(word)
     with pytest.raises(ValueError, match="minimum is 0"):
         SecretRegistry(minimum=0)
 

@@ -14,7 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdk.core.errors import ConfigurationError
-from sdk.module_runtime.orchestrator.secrets.keeper import BURST, ModuleSecrets
+from sdk.module_runtime.orchestrator.secrets.keeper import (
+    BURST,
+    LARGEST_WRITTEN,
+    MOST_WRITTEN,
+    WRITE_BURST,
+    ModuleSecrets,
+)
 from sdk.module_runtime.orchestrator.secrets.key_sources import add_key, create_key, drop_old_keys, load_keys
 from sdk.module_runtime.orchestrator.secrets.keys import MasterKeys
 from sdk.module_runtime.orchestrator.secrets.rights import SecretRights
@@ -288,6 +294,26 @@ async def test_a_flood_is_refused_without_touching_the_store_and_ends_with_time(
     assert await keeper.get("other", "K_1") == ("value one", None)
     now[0] += 1
     assert await keeper.get("all", "K_1") == ("value one", None)
+
+
+async def test_what_a_module_may_set_is_bounded_in_number_size_and_rate(sqlite: Database) -> None:
+    store, now = await store_on(sqlite), [0.0]
+    keeper = keeper_of(store, clock=lambda: now[0])
+
+    async def set_it(name: str, value: str = "a value") -> str:
+        status: str = (await keeper.call("all", "set", {"name": name, "value": value}))["status"]
+        return status
+
+    assert await set_it("LARGE", "x" * LARGEST_WRITTEN) == "ok"
+    assert await set_it("LARGER", "x" * (LARGEST_WRITTEN + 1)) == "invalid"
+    done = [await set_it(f"K_{number}") for number in range(40)]
+    assert done == ["ok"] * int(WRITE_BURST - 2) + ["throttled"] * int(42 - WRITE_BURST)
+    for number in range(MOST_WRITTEN + 5):
+        now[0] += 30
+        await set_it(f"L_{number}")
+    assert len(await store.names()) == MOST_WRITTEN
+    now[0] += 30
+    assert await set_it("K_0", "another value") == "ok"
 
 
 async def test_a_value_is_redacted_from_when_it_is_known_until_its_last_user_lets_it_go(sqlite: Database) -> None:

@@ -160,5 +160,25 @@ def test_anything_can_be_logged(value: Any) -> None:
     assert "\n" not in stream.getvalue()
 
 
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_what_the_program_knows_is_hidden_before_anything_is_cut_or_hidden_in_part(
+    stream: io.StringIO, style: Any
+) -> None:
+    secret = "https://user:pass-word@host/path-of-the-secret"
+    configure_logging(style, "info", stream=stream, redact=lambda text: text.replace(secret, "***"))
+    log = get_logger("sdk.sample")
+    for offset in range(1_950, 2_001, 5):
+        log.info("long", text="x" * offset + secret, inner={"list": ["y" * offset + secret]})
+    log.info("whole", url=secret)
+    a_local_variable = secret
+    try:
+        raise ValueError("z" * 1_990 + a_local_variable)
+    except ValueError:
+        log.exception("failed")
+    assert "ValueError: zzz" in stream.getvalue()
+    for part in ("user:", "host/path", "https:"):
+        assert part not in stream.getvalue()
+
+
 def test_long_values_are_cut() -> None:
     assert len(redact_value("body", "x" * 1_000_000)) < 2_100

@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def configure_logging(
 ) -> None:
     """For programs: all logging of the process to ``stream`` (default: standard error), one event a line, redacted.
 
-    ``redact`` is applied to every finished line, for secrets that only the program knows.
+    ``redact`` hides secrets that only the program knows. It is applied to every text before anything else, because what
+    is cut or hidden in part is not recognised any more, and to every finished line.
     """
     import structlog
 
@@ -147,12 +149,14 @@ def configure_logging(
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if style == "json":
-        final.append(structlog.processors.format_exc_info)
-    final += [redact_event, renderer]
-    if redact is not None:
-        final.append(lambda _logger, _method, line: redact(line))
+    final: list[Any] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,  # here, as the console's own way prints all local variables
+    ]
+    if redact is None:
+        final += [redact_event, renderer]
+    else:
+        final += [partial(redact_event, redact=redact), renderer, lambda _logger, _method, line: redact(line)]
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final))
     root = logging.getLogger()
@@ -164,29 +168,36 @@ def configure_logging(
     root.setLevel(level.upper())
 
 
-def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> MutableMapping[str, Any]:
+def _nothing_known(text: str) -> str:
+    return text
+
+
+def redact_event(
+    _logger: WrappedLogger, _method: str, event: EventDict, *, redact: Callable[[str], str] = _nothing_known
+) -> MutableMapping[str, Any]:
     """Processor: hides values whose name says secret, passwords in URLs, and cuts what is too long to log."""
-    return {name: redact_value(name, value) for name, value in event.items()}
+    return {name: redact_value(name, value, redact) for name, value in event.items()}
 
 
-def redact_value(name: str, value: Any) -> Any:
+def redact_value(name: str, value: Any, redact: Callable[[str], str] = _nothing_known) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if _SECRET_NAMES.search(_CAMEL.sub("_", name)):
         return REDACTED
     if isinstance(value, str):
-        return redact_text(value)
+        return redact_text(value, redact)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{len(value)} bytes>"
     if isinstance(value, dict):
-        return {str(key): redact_value(str(key), each) for key, each in value.items()}
+        return {str(key): redact_value(str(key), each, redact) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [redact_value("", each) for each in value]
-    return redact_text(str(value)) if name not in ("exc_info", "_record", "_from_structlog") else value
+        return [redact_value("", each, redact) for each in value]
+    return redact_text(str(value), redact) if name not in ("exc_info", "_record", "_from_structlog") else value
 
 
-def redact_text(text: str) -> str:
-    text = _URL_PASSWORD.sub(rf"\1{REDACTED}\2", text)
+def redact_text(text: str, redact: Callable[[str], str] = _nothing_known) -> str:
+    """``text`` without what ``redact`` knows, then without what looks like a secret, then cut."""
+    text = _URL_PASSWORD.sub(rf"\1{REDACTED}\2", redact(text))
     text = _BEARER.sub(rf"\1{REDACTED}", text)
     text = _EXTENDED_KEY.sub(REDACTED, text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"

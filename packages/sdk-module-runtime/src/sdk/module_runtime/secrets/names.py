@@ -8,8 +8,8 @@ from typing import Final
 from sdk.module_runtime.secrets.errors import SecretInvalid
 
 LONGEST_NAME: Final = 128
-LARGEST_VALUE: Final = 65_536
-"""Bytes of UTF-8."""
+LARGEST_VALUE: Final = 16_384
+"""Bytes of UTF-8. Redaction keeps all forms of a value in memory: some 750 bytes for each byte, more for odd ones."""
 
 _NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.:/-]{{0,{LONGEST_NAME - 1}}}", re.ASCII)
 

@@ -31,13 +31,12 @@ class Secret(Generic[T]):
     what cannot serialise unknown types cannot serialise this. Two are equal if their values are.
     """
 
-    __slots__ = ("__weakref__", "_origin", "_value")
+    __slots__ = ("__weakref__", "_origin", "_registry", "_value")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, value: T, *, registry: SecretRegistry = SECRETS, origin: Secret[Any] | None = None) -> None:
         """``origin`` is what ``value`` was made from; it stays redacted as long as this lives."""
-        self._value = value
-        self._origin = origin
+        self._value, self._registry, self._origin = value, registry, origin
         if isinstance(value, (str, bytes)):
             registry.register(value, holder=self)
 
@@ -46,7 +45,7 @@ class Secret(Generic[T]):
 
     def map(self, function: Callable[[T], U]) -> Secret[U]:
         """A secret of ``function(value)``. What ``function`` raises is its own affair."""
-        return Secret(function(self._value), origin=self)
+        return Secret(function(self._value), registry=self._registry, origin=self)
 
     def __repr__(self) -> str:
         return f"Secret({REDACTED})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sdk.module_runtime.orchestrator.secrets.rights import SecretRights
@@ -17,7 +16,7 @@ from sdk.module_runtime.secrets.errors import (
     SecretThrottled,
     SecretUnreadable,
 )
-from sdk.module_runtime.secrets.names import LONGEST_NAME, check_name
+from sdk.module_runtime.secrets.names import LONGEST_NAME, check_name, check_value
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -28,6 +27,11 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 BURST: Final = 1_000.0
 CALLS_A_SECOND: Final = 20.0
+WRITE_BURST: Final = 30.0
+WRITES_A_SECOND: Final = 1 / 30
+LARGEST_WRITTEN: Final = 4_096
+"""Bytes; with the rates above this bounds what one module can make the orchestrator keep in memory for redaction."""
+MOST_WRITTEN: Final = 256
 LONGEST_MODULE_ID: Final = 64
 _STATUS: Final = {
     SecretNotFound: "not_found",
@@ -39,16 +43,28 @@ _STATUS: Final = {
 """Of an answer of the extension ``secrets``; ``ok`` otherwise."""
 
 
-@dataclass(slots=True)
-class _Allowance:
-    left: float
-    at: float
+class Allowances:
+    """So many calls of each module, and so many more a second."""
+
+    def __init__(self, burst: float, rate: float, clock: Callable[[], float]) -> None:
+        self._burst, self._rate, self._clock = burst, rate, clock
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def take(self, module_id: str, name: str) -> None:
+        """Raises ``SecretThrottled``."""
+        now = self._clock()
+        left, at = self._left.get(module_id, (self._burst, now))
+        left = min(self._burst, left + (now - at) * self._rate)
+        if left < 1:
+            raise SecretThrottled(name, "asked for too often")
+        self._left[module_id] = left - 1, now
 
 
 class ModuleSecrets:
     """Checks rights before it looks at the store, so that neither answer nor time tells what exists.
 
-    A module that asks more than ``BURST`` times, refilled at ``CALLS_A_SECOND``, is refused without touching the store.
+    A module that asks more than ``BURST`` times, refilled at ``CALLS_A_SECOND``, is refused without touching the store;
+    changes have narrower limits, and one module sets ``MOST_WRITTEN`` names at most.
     """
 
     def __init__(
@@ -58,9 +74,11 @@ class ModuleSecrets:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._clock = store, clock
+        self._store = store
         self._rights = dict(rights)
-        self._allowances: dict[str, _Allowance] = {}
+        self._reading = Allowances(BURST, CALLS_A_SECOND, clock)
+        self._writing = Allowances(WRITE_BURST, WRITES_A_SECOND, clock)
+        self._written: dict[str, set[str]] = {}
         self._listeners: list[Callable[[str, Sequence[str], str], Awaitable[None]]] = []
         self._unsubscribe = store.subscribe(self._rotated)
 
@@ -100,6 +118,9 @@ class ModuleSecrets:
             given = members.get("value")
             if not isinstance(given, str):
                 raise SecretInvalid(name, "give the value as a text")
+            if len(check_value(name, given)) > LARGEST_WRITTEN:
+                raise SecretInvalid(name, f"a module sets values of at most {LARGEST_WRITTEN} bytes")
+            self._count(module_id, name)
             await self._store.set({name: given}, actor=f"module:{module_id}")
             return {}
         if operation == "delete":
@@ -145,17 +166,19 @@ class ModuleSecrets:
             _log.warning("secret_denied", module_id=module_id, operation=operation, secret_name=entry.name)
             raise SecretDenied(entry.name, "read" if operation == "get" else operation)
         check_name(name)
+        if operation != "get":
+            self._writing.take(module_id, name)
+
+    def _count(self, module_id: str, name: str) -> None:
+        written = self._written.setdefault(module_id, set())
+        if name not in written and len(written) >= MOST_WRITTEN:
+            raise SecretThrottled(name, f"one module sets at most {MOST_WRITTEN} secrets")
+        written.add(name)
 
     def _throttle(self, module_id: str, name: str) -> None:
         if len(module_id) > LONGEST_MODULE_ID:
             raise SecretInvalid(printable(name), f"a module's id has at most {LONGEST_MODULE_ID} characters")
-        now = self._clock()
-        allowance = self._allowances.setdefault(module_id, _Allowance(BURST, now))
-        allowance.left = min(BURST, allowance.left + (now - allowance.at) * CALLS_A_SECOND)
-        allowance.at = now
-        if allowance.left < 1:
-            raise SecretThrottled(printable(name), "asked for too often")
-        allowance.left -= 1
+        self._reading.take(module_id, printable(name))
 
     async def _rotated(self, rotation: Rotation) -> None:
         told = [

@@ -17,6 +17,9 @@ MINIMUM_LENGTH: Final = 4
 MINIMUM_LINE: Final = 8
 """Characters of a line of a multi-line secret that is looked for alone; shorter ones are ``{`` or ``true``."""
 
+ORDINARY: Final = frozenset({"true", "false", "null", "none"})
+"""Values that are not registered whatever their case: every line has them, and they hide nothing."""
+
 BASE64_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
 _URL_SAFE_SETS: Final = ("", "/", "!*'()")  # form encoding, paths, JavaScript's encodeURIComponent
@@ -32,12 +35,12 @@ class Form(NamedTuple):
 
 
 def forms_of(secret: str | bytes, *, minimum: int = MINIMUM_LENGTH) -> frozenset[Form]:
-    """All forms of ``secret`` and of each of its lines; empty for one shorter than ``minimum`` characters.
+    """All forms of ``secret`` and of each of its lines; empty for one shorter than ``minimum`` characters or ordinary.
 
     Bytes stand for the text they decode to; what is no UTF-8 becomes surrogates (PEP 383), as in ``redact_value``.
     """
     text = secret.decode("utf-8", "surrogateescape") if isinstance(secret, bytes) else secret
-    if len(text) < minimum:
+    if len(text) < minimum or text.strip().lower() in ORDINARY:
         return frozenset()
     data = secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogatepass")
     found = set(_forms(text, data))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import ahocorasick  # type: ignore[import-not-found]  # a C extension without stubs
 
@@ -16,16 +16,25 @@ Span = tuple[int, int]
 """Begin and end (exclusive), in characters."""
 
 
+PIECE: Final = 64
+"""Characters."""
+
+
 class Matcher:
-    """Immutable, so that threads may share it. ``longest`` is the length of the longest form; 0 when there is none."""
+    """Immutable, so that threads may share it. ``longest`` is the length of the longest piece; 0 when there is none.
+
+    A form longer than ``PIECE`` is looked for in pieces that overlap. So whatever the text and the secrets are, the
+    automaton spends at most that many steps on a character, and at most that much of a stream is held back.
+    """
 
     __slots__ = ("_automaton", "longest")
 
     def __init__(self, forms: Iterable[Form]) -> None:
         merged: dict[str, Form] = {}
         for form in forms:
-            same = merged.get(form.text, form)
-            merged[form.text] = Form(form.text, form.left or same.left, form.right or same.right)
+            for piece in _pieces(form):
+                same = merged.get(piece.text, piece)
+                merged[piece.text] = Form(piece.text, piece.left or same.left, piece.right or same.right)
         self._automaton: Any = ahocorasick.Automaton()
         for text, form in merged.items():
             self._automaton.add_word(text, (len(text), form.left, form.right))
@@ -67,6 +76,16 @@ class Matcher:
         if undecided and text[undecided - 1] in BASE64_CHARACTERS:
             undecided -= 1  # it may hold bits of what begins after it
         return undecided
+
+
+def _pieces(form: Form) -> Iterator[Form]:
+    text = form.text
+    if len(text) <= PIECE:
+        yield form
+        return
+    for begin in range(0, len(text) - 1, PIECE - 1):
+        at = min(begin, len(text) - PIECE)
+        yield Form(text[at : at + PIECE], form.left and not at, form.right and at + PIECE == len(text))
 
 
 def merge_spans(ordered: Iterable[Span]) -> Iterator[Span]:

@@ -62,7 +62,8 @@ class SecretRegistry:
     def register(self, value: str | bytes, *, holder: object | None = None) -> bool:
         """Redact ``value`` from now on, while ``holder`` lives, or without one until ``retire``.
 
-        ``False``: shorter than the minimum, so not redacted. ``TypeError``: ``holder`` takes no weak reference.
+        ``False``: it is shorter than the minimum or an ordinary word, so not redacted. ``TypeError``: ``holder`` takes
+        no weak reference.
         """
         with self._lock:
             entry = self._entries.get(value)
