@@ -34,6 +34,7 @@ def command() -> None:
     help="Base URL of WhatsOnChain's wire with the network, whatsonchain, p2p or p2p:HOST:PORT; may be repeated.",
 )
 @click.option("--database", help="sqlite:///path, postgresql+psycopg://… or mysql+pymysql://…")
+@click.option("--store", help="files, files:FOLDER or sql.  [default: files, in a folder beside the database]")
 @click.option("--host", help="[default: 127.0.0.1]")
 @click.option("--port", type=int, help="0 takes a free one.  [default: 3011]")
 @click.option("--interval", type=float, help="Seconds between two looks at a source.  [default: 10]")
@@ -83,6 +84,7 @@ def _sources(settings: ChaintracksSettings) -> list[HeaderSource | RunSource]:
 async def _serve(settings: ChaintracksSettings) -> None:
     from sdk.chaintracks.engine import Chaintracks
     from sdk.chaintracks.server import create_chaintracks_app
+    from sdk.chaintracks.store.folders import beside
     from sdk.service.database import Database
     from sdk.service.http_app import serve as serve_app
 
@@ -93,6 +95,8 @@ async def _serve(settings: ChaintracksSettings) -> None:
             settings.network,
             database,
             sources,
+            store=settings.store,
+            folder=beside(settings.database, settings.network, Path.cwd()),
             interval=settings.interval,
             max_backoff=settings.max_backoff,
             stale_after=settings.stale_after,

@@ -14,6 +14,7 @@ from sdk.chaintracks.sources import RunSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from sdk.chaintracks.source_loop import SourceLoop, SourceStatus
     from sdk.chaintracks.sources import HeaderSource
@@ -60,12 +61,14 @@ class Chaintracks:
         sources: Sequence[HeaderSource | RunSource],
         *,
         store: str = "sql",
+        folder: Path | None = None,
         clock: Clock = system_clock,
         interval: float = 10.0,
         max_backoff: float = 300.0,
         stale_after: float = 900.0,
     ) -> Chaintracks:
-        """Makes or upgrades the tables. ``store`` is ``sql``, ``files:FOLDER`` or another ``sdk.chaintracks.stores``.
+        """Makes or upgrades the tables. ``store`` is ``sql``, ``files`` (in ``folder``, or the next free one like it),
+        ``files:FOLDER`` or another of ``sdk.chaintracks.stores``.
 
         ``stop`` closes the sources and the store, never the database. Raises ``ConfigurationError``, ``StorageError``,
         ``ChaintracksError``.
@@ -75,7 +78,7 @@ class Chaintracks:
         from sdk.service.migrations import upgrade
 
         await upgrade(database, [MIGRATIONS])
-        opened = open_store(store, StoreContext(chain, database))
+        opened = open_store(store, StoreContext(chain, database, folder))
         try:
             headers = await HeaderChain.open(chain, opened, clock=clock)
         except BaseException:

@@ -123,7 +123,8 @@ async def _tail(store: HeaderStore, state: State) -> tuple[list[StoredHeader], i
         return tail, tail[-1].height
     if store.rows_stay:
         raise StoreCorrupted(
-            f"the stored chain breaks off above height {bulk.count - 1}: delete the chaintracks tables and start again"
+            f"the stored chain breaks off above height {bulk.count - 1}: if files hold the headers before, open it with"
+            " the files store; or delete the chaintracks tables and start again"
         )
     if meets:  # another process has added to its files alone
         bulk.append(b"".join(each.raw for each in tail), b"".join(each.hash for each in tail))

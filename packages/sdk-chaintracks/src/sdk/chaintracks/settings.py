@@ -9,12 +9,15 @@ from sdk.service.settings import Settings
 
 class ChaintracksSettings(Settings, component="chaintracks"):
     """Durations are in seconds. ``source`` lists kinds of source (``whatsonchain``, ``p2p``), with a place after a
-    colon where wanted, and bases of WhatsOnChain's wire; empty means both kinds, for ``main``, ``test`` and ``stn``."""
+    colon where wanted, and bases of WhatsOnChain's wire; empty means both kinds, for ``main``, ``test`` and ``stn``.
+    ``store`` is ``files`` (flat files in a folder beside an SQLite database, or in the working directory),
+    ``files:FOLDER``, or ``sql`` (everything in the database)."""
 
     network: str = "main"
     source: tuple[str, ...] = ()
     database: str = "sqlite:///chaintracks.sqlite"
     database_schema: str | None = None
+    store: str = "files"
     host: str = "127.0.0.1"
     port: int = Field(default=3011, ge=0, le=65535)
     interval: float = Field(default=10.0, gt=0, le=3600)

@@ -33,10 +33,15 @@ _STEP: Final = 8192
 log = get_logger(__name__)
 
 
+class FolderTaken(ConfigurationError):
+    """Another process writes to the folder."""
+
+
 class FileBulk(FlatHeaders):
     """One process writes to a folder at a time; others may open it ``read_only``, and see what it held then.
 
-    Raises ``ConfigurationError`` for a folder that another process writes to or that cannot be used.
+    Raises ``FolderTaken`` for a folder that another process writes to, ``ConfigurationError`` for one that cannot be
+    used.
     """
 
     def __init__(self, folder: Path, chain: str, *, read_only: bool = False, per_file: int = PER_FILE) -> None:
@@ -201,7 +206,7 @@ def _locked(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise ConfigurationError(
+        raise FolderTaken(
             f"another process writes to the header folder {path.parent}: stop it, or name a folder of its own"
         ) from None
     return descriptor

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from sdk.chaintracks.store.files import FileBulk
 from sdk.chaintracks.store.flat import MemoryBulk
+from sdk.chaintracks.store.folders import open_first_free
 from sdk.chaintracks.store.memory import MemoryLive
 from sdk.chaintracks.store.ports import HeaderStore
 from sdk.chaintracks.store.sql import SqlLive
@@ -22,10 +23,14 @@ GROUP: Final = "sdk.chaintracks.stores"
 
 @dataclass(frozen=True, slots=True)
 class StoreContext:
-    """What a store may need: the network's name, and a database whose tables are made; None for stores without."""
+    """What a store may need: the network's name, and a database whose tables are made; None for stores without.
+
+    ``folder`` is where a store keeps files when it is given no place for them.
+    """
 
     chain: str
     database: Database | None = None
+    folder: Path | None = None
 
 
 class StoreType(Protocol):
@@ -35,13 +40,19 @@ class StoreType(Protocol):
 
 
 class FileStore:
-    """``files:FOLDER``: buried headers in flat files, those near the tip in the database."""
+    """``files`` or ``files:FOLDER``: buried headers in flat files, those near the tip in the database.
+
+    A database filled by ``sql`` is taken over: its buried headers are written to the files at the first start.
+    """
 
     @staticmethod
     def open(location: str, context: StoreContext) -> HeaderStore:
-        if not location:
+        database = _database(context)
+        if location:
+            return file_store(database, Path(location), context.chain)
+        if context.folder is None:
             raise ConfigurationError("name the folder for the headers: files:FOLDER")
-        return file_store(_database(context), Path(location), context.chain)
+        return HeaderStore(open_first_free(context.folder, context.chain), SqlLive(database))
 
 
 class SqlStore:

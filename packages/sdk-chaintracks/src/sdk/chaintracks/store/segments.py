@@ -29,7 +29,7 @@ class Segments:
         self.stored = self._measure()
 
     def path(self, number: int) -> Path:
-        return self.folder / f"{self._chain}Net_{number}.headers"
+        return self.folder / segment_name(self._chain, number)
 
     def slice(self, first: int, end: int) -> bytes:
         """The headers at ``first .. end - 1``, all of which are stored."""
@@ -105,6 +105,10 @@ class Segments:
         if not self._files:
             return 0
         return (len(self._files) - 1) * self.per_file + os.fstat(self._files[-1]).st_size // HEADER
+
+
+def segment_name(chain: str, number: int) -> str:
+    return f"{chain}Net_{number}.headers"
 
 
 def sync_folder(folder: Path) -> None:

@@ -56,6 +56,8 @@ _TELL = Prepared(insert(events))
 _AFTER = Prepared(select(events).where(_E.id > bindparam("cursor")).order_by(_E.id).limit(bindparam("most")))
 _PRUNE_EVENTS = Prepared(delete(events).where(_E.id <= bindparam("oldest")))
 _PRUNE_EVERY = 100
+_PRUNE_STEP = 10_000
+"""Heights that are forgotten in one transaction."""
 
 
 class SqlLive:
@@ -98,6 +100,10 @@ class SqlLive:
         )
 
     async def prune(self, active_below: int, side_below: int) -> None:
+        span = await self.span()
+        if span is not None:  # what a change of store leaves may be a whole chain: not in one transaction
+            for below in range(span[0] + _PRUNE_STEP, active_below, _PRUNE_STEP):
+                await self.database.write(_prune, below, below)
         await self.database.write(_prune, active_below, side_below)
 
     async def last_event(self) -> int:
