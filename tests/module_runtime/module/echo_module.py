@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from sdk.module_runtime.module.bootstrap import ServeOptions, run_module
+from sdk.module_runtime.module.context import ServeOptions
+from sdk.module_runtime.module.messaging import Refused
+from sdk.module_runtime.module.program import ModuleProgram
 
 if TYPE_CHECKING:
-    from sdk.module_runtime.module.bootstrap import ModuleContext
+    from sdk.module_runtime.module.context import ModuleContext
 
 
 async def build(context: ModuleContext) -> web.Application:
@@ -25,16 +27,19 @@ async def build(context: ModuleContext) -> web.Application:
         )
 
     async def secret(request: web.Request) -> web.Response:
+        assert context.link is not None
         value, _ = await context.link.get_secret(request.match_info["name"], timeout=30)
         return web.Response(text=value)
 
     async def operate(request: web.Request) -> web.Response:
+        assert context.link is not None
         connection = request.match_info["connection"]
         return web.json_response(await context.link.operate(connection, "Database", "query", await request.json()))
 
     async def slow(request: web.Request) -> web.Response:
         sys.stderr.write("slow request began\n")
         sys.stderr.flush()
+        assert context.link is not None
         value, _ = await context.link.get_secret("gate", timeout=30)
         return web.Response(text=value)
 
@@ -44,7 +49,26 @@ async def build(context: ModuleContext) -> web.Application:
         await child.wait()
         return web.Response(text="quiet", headers={"X-One": "1"})
 
+    async def cached(request: web.Request) -> web.Response:
+        return web.Response(text=(await context.secrets.get(request.match_info["name"])).expose())
+
+    async def ask(request: web.Request) -> web.Response:
+        module, _, endpoint = request.match_info["target"].partition("/")
+        return web.json_response(await context.messages.ask(module, endpoint, await request.json()))
+
+    async def double(value: Any, source: str) -> Any:
+        if not isinstance(value, int):
+            raise Refused("no_number", "give an integer")
+        return {"double": value * 2, "source": source}
+
+    async def broken(_value: Any, _source: str) -> Any:
+        raise RuntimeError("with something secret in it")
+
+    context.messages.answer("double", double)
+    context.messages.answer("broken", broken)
     app = web.Application()
+    app.router.add_get("/cached/{name}", cached)
+    app.router.add_post("/ask/{target:.+}", ask)
     app.router.add_route("*", "/echo", echo)
     app.router.add_get("/secret/{name}", secret)
     app.router.add_post("/operate/{connection}", operate)
@@ -54,4 +78,5 @@ async def build(context: ModuleContext) -> web.Application:
 
 
 if __name__ == "__main__":
-    sys.exit(run_module(build, secrets=sys.argv[1:], options=ServeOptions(drain=5)))
+    program = ModuleProgram(build, "echo", tuple(sys.argv[1:]), ServeOptions(drain=5), prefix="")
+    sys.exit(program.run([]))

@@ -38,12 +38,28 @@ class Orchestrator:
     def __init__(self) -> None:
         self.heard: asyncio.Queue[tuple[Channel, dict[str, Any]]] = asyncio.Queue()
         self.channels: asyncio.Queue[Channel] = asyncio.Queue()
+        self._open: list[asyncio.Server | Channel] = []
+
+    async def listen_unix(self, path: Path) -> None:
+        self._open.append(await listen_unix(self.accept, str(path)))
+
+    async def listen_tcp(self, context: ssl.SSLContext | None) -> int:
+        server, port = await listen_tcp(self.accept, ssl=context)
+        self._open.append(server)
+        return port
+
+    async def close(self) -> None:
+        for each in self._open:
+            each.close()
+            if isinstance(each, Channel):
+                await each.closed
 
     def accept(self) -> Channel:
         def take(frame: Frame) -> None:
             self.heard.put_nowait((channel, json.loads(frame.payload)))
 
         channel = Channel(take)
+        self._open.append(channel)
         self.channels.put_nowait(channel)
         return channel
 
@@ -55,6 +71,13 @@ class Orchestrator:
     @staticmethod
     def say(channel: Channel, **message: Any) -> None:
         channel.send(json.dumps(message).encode())
+
+
+@pytest.fixture
+async def orchestrator() -> AsyncIterator[Orchestrator]:
+    orchestrator = Orchestrator()
+    yield orchestrator
+    await orchestrator.close()
 
 
 @contextlib.asynccontextmanager
@@ -93,28 +116,25 @@ def ipc(path: Path, *, required: bool = True, ours: bool = True) -> dict[str, An
     return offer
 
 
-async def test_it_proves_itself_and_serves_over_the_channel(tmp_path: Path) -> None:
-    orchestrator = Orchestrator()
-    server = await listen_unix(orchestrator.accept, str(tmp_path / "s"))
+async def test_it_proves_itself_and_serves_over_the_channel(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
     async with module(**ipc(tmp_path / "s")) as process:
         channel, first = await orchestrator.hear()
         assert first == {"op": "hello", "module_id": "echo", "auth_token": TOKEN}
         assert (await line(process))["op"] == "announce"
         orchestrator.say(channel, op="heartbeat")
         assert (await orchestrator.hear())[1] == {"op": "heartbeat_ack"}
-        for uri in ("/health", "/echo?q=1"):
+        for uri in ("/nothing", "/echo?q=1"):
             orchestrator.say(channel, **ask(uri))
             _, answer = await orchestrator.hear()
             assert answer["op"] == "http_response"
-            assert answer["status_code"] == (404 if uri == "/health" else 200), "the application answers, nobody else"
+            assert answer["status_code"] == (404 if uri == "/nothing" else 200), "the application answers, nobody else"
         orchestrator.say(channel, op="shutdown")
         assert await process.wait() == 0
-    server.close()
 
 
-async def test_operations_take_the_channel_and_run_side_by_side(tmp_path: Path) -> None:
-    orchestrator = Orchestrator()
-    server = await listen_unix(orchestrator.accept, str(tmp_path / "s"))
+async def test_operations_take_the_channel_and_run_side_by_side(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
     async with module(**ipc(tmp_path / "s")):
         channel, _ = await orchestrator.hear()
         for number in range(30):
@@ -134,24 +154,22 @@ async def test_operations_take_the_channel_and_run_side_by_side(tmp_path: Path) 
         answers = [(await orchestrator.hear())[1] for _ in range(30)]
         results = {each["request_id"]: json.loads(bytes(each["body"])) for each in answers}
         assert results == {f"r{number}": number * 2 for number in range(30)}
-    server.close()
 
 
-async def test_under_a_foreign_orchestrator_nothing_of_ours_is_sent(tmp_path: Path) -> None:
-    orchestrator = Orchestrator()
-    server = await listen_unix(orchestrator.accept, str(tmp_path / "s"))
+async def test_under_a_foreign_orchestrator_nothing_of_ours_is_sent(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
     async with module(**ipc(tmp_path / "s", ours=False)) as process:
         channel = await orchestrator.channels.get()
         assert (await line(process))["op"] == "announce"
         orchestrator.say(channel, **ask("/secret/name"))
         assert await line(process) == {"op": "get_secret", "name": "name"}, "Rust answers secrets on stdio alone"
         assert orchestrator.heard.empty()
-    server.close()
 
 
-async def test_a_lost_channel_is_opened_again_and_what_was_asked_there_fails_alone(tmp_path: Path) -> None:
-    orchestrator = Orchestrator()
-    server = await listen_unix(orchestrator.accept, str(tmp_path / "s"))
+async def test_a_lost_channel_is_opened_again_and_what_was_asked_there_fails_alone(
+    orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
     async with module(**ipc(tmp_path / "s")) as process:
         channel, _ = await orchestrator.hear()
         await line(process)
@@ -163,7 +181,6 @@ async def test_a_lost_channel_is_opened_again_and_what_was_asked_there_fails_alo
         assert first["op"] == "hello"
         orchestrator.say(again, **ask("/echo"))
         assert (await orchestrator.hear())[1]["status_code"] == 200
-    server.close()
 
 
 async def test_without_its_channel_requests_go_over_stdio(tmp_path: Path) -> None:
@@ -230,10 +247,9 @@ def tcp(port: int, level: str, env: dict[str, str]) -> dict[str, Any]:
     }
 
 
-async def test_tls_with_both_sides_verified(tmp_path: Path) -> None:
+async def test_tls_with_both_sides_verified(orchestrator: Orchestrator, tmp_path: Path) -> None:
     files = certificates(tmp_path)
-    orchestrator = Orchestrator()
-    server, port = await listen_tcp(orchestrator.accept, ssl=server_context(files["ours server"], mutual=True))
+    port = await orchestrator.listen_tcp(server_context(files["ours server"], mutual=True))
     ours = files["ours module"]
     env = {"SDK_CHANNEL_CA": ours.ca, "SDK_CHANNEL_CERTIFICATE": ours.certificate, "SDK_CHANNEL_KEY": ours.key}
     async with module(**tcp(port, "Mtls", env)) as process:  # type: ignore[arg-type]
@@ -242,13 +258,13 @@ async def test_tls_with_both_sides_verified(tmp_path: Path) -> None:
         assert (await line(process))["op"] == "announce"
         orchestrator.say(channel, **ask("/echo"))
         assert (await orchestrator.hear())[1]["status_code"] == 200
-    server.close()
 
 
 @pytest.mark.parametrize("case", ["strangers server", "no ca", "no client key", "plain server", "no token"])
-async def test_security_that_cannot_be_given_is_no_start_and_no_token_leaves(tmp_path: Path, case: str) -> None:
+async def test_security_that_cannot_be_given_is_no_start_and_no_token_leaves(
+    orchestrator: Orchestrator, tmp_path: Path, case: str
+) -> None:
     files = certificates(tmp_path)
-    orchestrator = Orchestrator()
     context: ssl.SSLContext | None = server_context(files["ours server"])
     env = {"SDK_CHANNEL_CA": files["ours module"].ca}
     level = "None"
@@ -263,11 +279,10 @@ async def test_security_that_cannot_be_given_is_no_start_and_no_token_leaves(tmp
         context = None
     else:
         level, extra = "Token", {"extensions": []}
-    server, port = await listen_tcp(orchestrator.accept, ssl=context)
+    port = await orchestrator.listen_tcp(context)
     async with module(**(tcp(port, level, env) | extra)) as process:
         _, errors = await process.communicate()
         assert process.returncode == 1
         assert b"Traceback" not in errors
         assert TOKEN.encode() not in errors
         assert orchestrator.heard.empty()
-    server.close()

@@ -64,13 +64,17 @@ class Channel(asyncio.Protocol):
     def close(self, reason: str = "closed here") -> None:
         """What is queued is still sent."""
         self._reason = self._reason or reason
-        if self._transport is not None:
+        if self._transport is None:
+            self._ended()
+        else:
             self._transport.close()
 
     def abort(self, reason: str) -> None:
         """At once; what is queued is lost."""
         self._reason = self._reason or reason
-        if self._transport is not None:
+        if self._transport is None:
+            self._ended()
+        else:
             self._transport.abort()
 
     # --- for the event loop ---
@@ -104,5 +108,9 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._writable.set()
+        self._reason = self._reason or (str(exc) if exc else "the peer has closed it")
+        self._ended()
+
+    def _ended(self) -> None:
         if not self.closed.done():
-            self.closed.set_result(self._reason or (str(exc) if exc else "the peer has closed it"))
+            self.closed.set_result(self._reason or "closed here")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sdk.module_runtime.channels.preferences import ChannelKind
     from sdk.module_runtime.protocol.frame import Frame
     from sdk.module_runtime.protocol.init import InitBlob, SocketAddress
-    from sdk.module_runtime.protocol.messages import HttpRequest
+    from sdk.module_runtime.protocol.messages import HttpRequest, RoutedModuleMessage
 
 _log = get_logger(__name__)
 FIRST_DELAY: Final = 0.1
@@ -90,13 +90,14 @@ class ModuleChannel:
         extensions: frozenset[str],
         on_http: Callable[[HttpRequest, Link], None],
         on_shutdown: Callable[[], None],
+        on_routed: Callable[[RoutedModuleMessage, Link], None],
         *,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.target = target
         self.link: Link | None = None
         self._extensions = extensions
-        self._on_http, self._on_shutdown, self._jitter = on_http, on_shutdown, jitter
+        self._on_http, self._on_shutdown, self._on_routed, self._jitter = on_http, on_shutdown, on_routed, jitter
 
     async def keep(self, opened: asyncio.Future[None]) -> None:
         """Runs until cancelled. ``opened`` is resolved at the first connection, or with why there is none."""
@@ -127,7 +128,13 @@ class ModuleChannel:
             channel.send(Message[ModuleToOrchestrator].wrap(message).to_json())
             await channel.drain()
 
-        link = Link(send, self._extensions, on_http=self._on_http, on_shutdown=self._on_shutdown)
+        link = Link(
+            send,
+            self._extensions,
+            on_http=self._on_http,
+            on_shutdown=self._on_shutdown,
+            on_routed=self._on_routed,
+        )
         try:
             if target.hello is not None:
                 await send(target.hello)

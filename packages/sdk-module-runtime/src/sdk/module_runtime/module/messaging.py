@@ -1,0 +1,139 @@
+"""Modules asking one another, through the orchestrator (spec/module-runtime.md §1.13).
+
+The Rust wire carries the question but has no word with which a module could answer. Answers need an orchestrator that
+announced ``routed_answer``; so do the endpoint a question is for and the reason of a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from sdk.module_runtime.errors import LinkClosed, ProtocolError, RoutedRequestFailed, RuntimeModuleError
+from sdk.module_runtime.protocol.envelope import Message
+from sdk.module_runtime.protocol.extensions import ROUTED_ANSWER
+from sdk.module_runtime.protocol.formats import EncodedMessage, Format, convert
+from sdk.module_runtime.protocol.json_text import parse_json, write_json
+from sdk.module_runtime.protocol.messages import RouteToModule
+from sdk.service.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sdk.module_runtime.module.link import Link
+    from sdk.module_runtime.module.links import Links
+    from sdk.module_runtime.protocol.messages import RoutedModuleMessage
+
+    Handler = Callable[[Any, str], Awaitable[Any]]
+
+_log = get_logger(__name__)
+_AT_ONCE: Final = 256
+_FORMATS: Final = {"Json": Format.JSON, "Binary": Format.BINARY, "Base64": Format.BASE64, "Auto": Format.AUTO}
+
+
+class Refused(RuntimeModuleError):
+    """Raised by a handler: the module that asked gets ``reason_code`` and ``reason``, and nothing else is told."""
+
+    code = "ERR_REFUSED"
+
+    def __init__(self, reason_code: str, reason: str) -> None:
+        self.reason_code, self.reason = reason_code, reason
+        super().__init__(reason_code, reason)
+
+
+class Messaging:
+    """Ask other modules, and answer them. Handlers have to stand before the module announces itself."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.links: Links | None = None
+
+    async def ask(self, module_id: str, endpoint: str, value: Any, *, timeout: float = 30.0) -> Any:
+        """The JSON value ``module_id`` answers. ``RoutedRequestFailed``, ``LinkClosed`` or ``LinkTimeout``."""
+        if self.links is None:
+            raise RoutedRequestFailed(module_id, "unavailable", "there is no orchestrator to pass it on")
+        payload = EncodedMessage(data=Message[Any].wrap(value).to_json(), format="Json")
+        request = RouteToModule(
+            target_module_id=module_id, target_endpoint=endpoint, request_id=uuid4(), payload=payload
+        )
+        answer = await self.links.route(request, timeout=timeout)
+        if answer.error is not None:
+            raise RoutedRequestFailed(module_id, answer.error.code, answer.error.message)
+        return _value(answer.payload)
+
+    def answer(self, endpoint: str, handler: Handler) -> None:
+        """``await handler(value, source_module_id)`` makes the answer to what is sent to ``endpoint``."""
+        if endpoint in self._handlers:
+            raise ValueError(f"{endpoint} has a handler already")
+        self._handlers[endpoint] = handler
+
+    def take(self, message: RoutedModuleMessage, link: Link) -> None:
+        """Bounded: beyond ``_AT_ONCE`` the module says that it is busy."""
+        if len(self._tasks) >= _AT_ONCE:
+            work = self._reply(message, link, error=("busy", f"{_AT_ONCE} requests are being answered already"))
+        else:
+            work = self._handle(message, link)
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _handle(self, message: RoutedModuleMessage, link: Link) -> None:
+        endpoint = message.target_endpoint
+        handler = self._only() if endpoint is None else self._handlers.get(endpoint)
+        if handler is None:
+            await self._reply(message, link, error=("not_found", f"this module answers nothing at {endpoint}"))
+            return
+        try:
+            value = _value(message.payload, wrapped=True)
+        except ProtocolError as error:
+            await self._reply(message, link, error=("invalid", str(error)))
+            return
+        work = asyncio.ensure_future(handler(value, message.source_module_id))
+        await asyncio.wait((work,))
+        failed = work.exception()
+        if failed is None:
+            await self._reply(message, link, work.result())
+        elif isinstance(failed, Refused):
+            await self._reply(message, link, error=(failed.reason_code, failed.reason))
+        else:
+            _log.error("routed_request_failed", source=message.source_module_id, exc_info=failed)
+            await self._reply(message, link, error=("failed", "the module failed; its log says why"))
+
+    def _only(self) -> Handler | None:
+        """A foreign orchestrator does not say which endpoint is meant; with one handler there is no doubt."""
+        return next(iter(self._handlers.values())) if len(self._handlers) == 1 else None
+
+    async def _reply(
+        self, message: RoutedModuleMessage, link: Link, value: Any = None, *, error: tuple[str, str] | None = None
+    ) -> None:
+        if ROUTED_ANSWER not in link.extensions:
+            _log.warning("answer_not_sent", reason="this orchestrator has no way to carry an answer")
+            return
+        params: dict[str, Any] = {"request_id": str(message.original_request_id)}
+        if error is None:
+            payload = EncodedMessage(data=write_json(value, "answer"), format="Json")
+            params["payload"] = payload.model_dump()
+        else:
+            params["error"] = {"code": error[0], "message": error[1]}
+        await link.extension_call(ROUTED_ANSWER, "answer", params)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, LinkClosed):
+            _log.error("answer_not_sent", exc_info=error)
+
+
+def _value(payload: EncodedMessage, *, wrapped: bool = False) -> Any:
+    """The JSON value of a payload; a question is wrapped in ``Message``, an answer bare. ``ProtocolError``."""
+    value = parse_json(convert(payload.data, _FORMATS[payload.format], Format.JSON), "payload")
+    if wrapped and isinstance(value, dict) and "content" in value and "id" in value:
+        return value["content"]
+    return value
