@@ -161,6 +161,7 @@ async def test_a_module_that_hangs_takes_no_more_than_its_share() -> None:
         try:
             async with asyncio.timeout(10):
                 while True:
+                    await asyncio.wait((hanging,), timeout=0.1)  # it goes first
                     async with client.get("/hello/x") as answer:
                         if answer.status == 503:
                             assert (await answer.json())["code"] == "ERR_MODULE_BUSY"
