@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from sdk.module_runtime.errors import RoutedRequestFailed
 from sdk.module_runtime.module.context import ServeOptions
 from sdk.module_runtime.module.messaging import Refused
 from sdk.module_runtime.module.program import ModuleProgram
@@ -53,8 +54,11 @@ async def build(context: ModuleContext) -> web.Application:
         return web.Response(text=(await context.secrets.get(request.match_info["name"])).expose())
 
     async def ask(request: web.Request) -> web.Response:
-        module, _, endpoint = request.match_info["target"].partition("/")
-        return web.json_response(await context.messages.ask(module, endpoint, await request.json()))
+        module, endpoint = request.match_info["module"], request.match_info["endpoint"]
+        try:
+            return web.json_response(await context.messages.ask(module, endpoint, await request.json()))
+        except RoutedRequestFailed as error:
+            return web.Response(status=502, text=str(error))
 
     async def double(value: Any, source: str) -> Any:
         if not isinstance(value, int):
@@ -68,7 +72,7 @@ async def build(context: ModuleContext) -> web.Application:
     context.messages.answer("broken", broken)
     app = web.Application()
     app.router.add_get("/cached/{name}", cached)
-    app.router.add_post("/ask/{target:.+}", ask)
+    app.router.add_post("/ask/{module}/{endpoint}", ask)
     app.router.add_route("*", "/echo", echo)
     app.router.add_get("/secret/{name}", secret)
     app.router.add_post("/operate/{connection}", operate)
