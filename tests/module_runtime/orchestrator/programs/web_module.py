@@ -36,6 +36,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 
 async def slow(request: web.Request) -> web.Response:
+    print("slow begins", flush=True)
     await asyncio.sleep(600)
     return web.Response()
 
