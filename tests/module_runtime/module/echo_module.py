@@ -10,10 +10,12 @@ from aiohttp import web
 
 from sdk.module_runtime.errors import RoutedRequestFailed
 from sdk.module_runtime.module.context import ServeOptions
+from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.messaging import Refused
 from sdk.module_runtime.module.program import ModuleProgram
 
 if TYPE_CHECKING:
+    from sdk.module_runtime.channels.streams import IncomingStream
     from sdk.module_runtime.module.context import ModuleContext
 
 
@@ -68,6 +70,17 @@ async def build(context: ModuleContext) -> web.Application:
     async def broken(_value: Any, _source: str) -> Any:
         raise RuntimeError("with something secret in it")
 
+    async def keep(stream: IncomingStream) -> None:
+        received.put_nowait(await stream.read(1 << 24))
+
+    async def streamed(request: web.Request) -> web.Response:
+        """Waits for a stream, and sends it back as another."""
+        assert isinstance(context.link, Links)
+        await context.link.stream((await received.get())[::-1])
+        return web.Response(text="sent back")
+
+    received: asyncio.Queue[bytes] = asyncio.Queue()
+    context.messages.on_stream = keep
     context.messages.answer("double", double)
     context.messages.answer("broken", broken)
     app = web.Application()
@@ -77,6 +90,7 @@ async def build(context: ModuleContext) -> web.Application:
     app.router.add_get("/secret/{name}", secret)
     app.router.add_post("/operate/{connection}", operate)
     app.router.add_get("/slow", slow)
+    app.router.add_get("/streamed", streamed)
     app.router.add_get("/noisy", noisy)
     return app
 

@@ -13,13 +13,16 @@ import pytest
 
 from sdk.module_runtime.channels.channel import Channel
 from sdk.module_runtime.channels.sockets import listen_tcp, listen_unix
+from sdk.module_runtime.channels.streams import Streams
 from sdk.module_runtime.channels.tls import server_context
+from sdk.module_runtime.protocol.formats import Format
 from support.certificates import certificates
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
+    from sdk.module_runtime.channels.streams import IncomingStream
     from sdk.module_runtime.protocol.frame import Frame
 
 PROGRAM = Path(__file__).parent / "echo_module.py"
@@ -35,6 +38,7 @@ class Orchestrator:
     def __init__(self) -> None:
         self.heard: asyncio.Queue[tuple[Channel, dict[str, Any]]] = asyncio.Queue()
         self.channels: asyncio.Queue[Channel] = asyncio.Queue()
+        self.streams: Streams | None = None
         self._open: list[asyncio.Server | Channel] = []
 
     async def listen_unix(self, path: Path) -> None:
@@ -53,6 +57,10 @@ class Orchestrator:
 
     def accept(self) -> Channel:
         def take(frame: Frame) -> None:
+            if frame.format is Format.BINARY:
+                assert self.streams is not None
+                self.streams.take(frame.payload)
+                return
             self.heard.put_nowait((channel, json.loads(frame.payload)))
 
         channel = Channel(take)
@@ -185,6 +193,21 @@ async def test_without_its_channel_requests_go_over_stdio(tmp_path: Path) -> Non
         assert (await line(process))["op"] == "announce"
         process.stdin.write(json.dumps(ask("/secret/name")).encode() + b"\n")  # type: ignore[union-attr]
         assert await line(process) == {"op": "get_secret", "name": "name"}
+
+
+async def test_large_data_goes_both_ways_in_chunks(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
+    async with module(**ipc(tmp_path / "s")) as process:
+        channel, _ = await orchestrator.hear()
+        await line(process)
+        incoming: asyncio.Queue[IncomingStream] = asyncio.Queue()
+        streams = Streams(channel.send, incoming.put_nowait)
+        orchestrator.streams = streams
+        data = bytes(range(256)) * 4000
+        await streams.send(data)
+        orchestrator.say(channel, **ask("/streamed"))
+        assert await (await incoming.get()).read(1 << 24) == data[::-1]
+        assert (await orchestrator.hear())[1]["status_code"] == 200
 
 
 # --- what is demanded is done, or there is no channel ---

@@ -76,6 +76,7 @@ class _Module:
                 self._requests.take,
                 self.stopping.set,
                 self._messages.take,
+                self._messages.take_stream,
             )
             self._links.add(channel)
             opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()

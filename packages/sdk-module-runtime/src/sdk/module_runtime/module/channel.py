@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.channels.channel import Channel
 from sdk.module_runtime.channels.sockets import CONNECT_TIMEOUT, connect
+from sdk.module_runtime.channels.streams import Streams
 from sdk.module_runtime.channels.tls import TlsFiles, client_context
 from sdk.module_runtime.errors import LinkClosed, LinkTimeout, ProtocolError
 from sdk.module_runtime.module.link import Link
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from sdk.module_runtime.channels.preferences import ChannelKind
+    from sdk.module_runtime.channels.streams import IncomingStream
     from sdk.module_runtime.protocol.frame import Frame
     from sdk.module_runtime.protocol.init import InitBlob, SocketAddress
     from sdk.module_runtime.protocol.messages import HttpRequest, RoutedModuleMessage
@@ -82,7 +84,7 @@ def _hello(init: InitBlob) -> Hello | None:
 
 
 class ModuleChannel:
-    """``link`` is there while the channel is connected."""
+    """``link`` and ``streams`` are there while the channel is connected."""
 
     def __init__(
         self,
@@ -91,12 +93,15 @@ class ModuleChannel:
         on_http: Callable[[HttpRequest, Link], None],
         on_shutdown: Callable[[], None],
         on_routed: Callable[[RoutedModuleMessage, Link], None],
+        on_stream: Callable[[IncomingStream], None] | None = None,
         *,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.target = target
         self.link: Link | None = None
+        self.streams: Streams | None = None
         self._extensions = extensions
+        self._on_stream = on_stream
         self._on_http, self._on_shutdown, self._on_routed, self._jitter = on_http, on_shutdown, on_routed, jitter
 
     async def keep(self, opened: asyncio.Future[None]) -> None:
@@ -138,17 +143,23 @@ class ModuleChannel:
         try:
             if target.hello is not None:
                 await send(target.hello)
+            self.streams = Streams(channel.send, self._on_stream)
             self.link = link
             if not opened.done():
                 opened.set_result(None)
             _log.info("channel_open", channel=target.kind)
             _log.info("channel_closed", channel=target.kind, reason=await asyncio.shield(channel.closed))
         finally:
-            self.link = None
+            if self.streams is not None:
+                self.streams.close()
+            self.link = self.streams = None
             await link.close()
             channel.close()
 
     def _take(self, frame: Frame) -> None:
+        if frame.format is Format.BINARY and self.streams is not None and b'"op"' not in frame.payload:
+            self._take_stream(frame.payload, self.streams)
+            return
         try:
             message = decode_orchestrator_body(convert(frame.payload, frame.format, Format.JSON))
         except ProtocolError as error:
@@ -156,3 +167,11 @@ class ModuleChannel:
             return
         if self.link is not None:
             self.link.receive(message)
+
+    def _take_stream(self, payload: bytes, streams: Streams) -> None:
+        try:
+            streams.take(payload)
+        except ProtocolError as error:
+            _log.warning("frame_skipped", channel=self.target.kind, reason=str(error))
+        except LinkClosed:
+            _log.debug("acknowledgement_not_sent", channel=self.target.kind)

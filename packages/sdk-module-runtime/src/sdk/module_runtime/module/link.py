@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 from sdk.module_runtime.errors import LinkClosed, LinkTimeout, ServiceOperationFailed, Unsupported
-from sdk.module_runtime.module.pending import Pending
+from sdk.module_runtime.pending import Pending
 from sdk.module_runtime.protocol import extensions as ext
 from sdk.module_runtime.protocol import messages as m
 from sdk.module_runtime.protocol.services import service_type_text

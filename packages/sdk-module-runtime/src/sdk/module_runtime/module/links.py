@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sdk.module_runtime.errors import NotSent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
+    from uuid import UUID
 
     from sdk.module_runtime.channels.preferences import ChannelKind, Preferences
     from sdk.module_runtime.module.channel import ModuleChannel
     from sdk.module_runtime.module.link import Link
     from sdk.module_runtime.protocol.messages import PortRequest, PortResponse, RoutedModuleResponse, RouteToModule
+    from sdk.module_runtime.protocol.streaming import Priority
 
 T = TypeVar("T")
 
@@ -72,6 +74,16 @@ class Links:
     async def route(self, request: RouteToModule, *, timeout: float | None = None) -> RoutedModuleResponse:
         """Over a channel whoever the orchestrator is: Rust routes between modules there."""
         return await self._over(lambda link: link.route(request, timeout=timeout), any_channel=True)
+
+    async def stream(
+        self, data: bytes | AsyncIterable[bytes], *, content_type: str | None = None, priority: Priority = "Normal"
+    ) -> UUID:
+        """Send large data over a channel, until all of it is acknowledged. ``StreamFailed``, ``LinkClosed``."""
+        for kind in self._preferences.to_try(self._order, self.connected):
+            streams = self._channels[kind].streams
+            if streams is not None:
+                return await streams.send(data, content_type=content_type, priority=priority)
+        raise NotSent("no channel is open, and stdio carries no streams")
 
     async def acknowledge_rotation(self, rotation_id: str, *, success: bool, message: str | None = None) -> None:
         await self._stdio.acknowledge_rotation(rotation_id, success=success, message=message)

@@ -21,6 +21,7 @@ from sdk.service.logging import get_logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sdk.module_runtime.channels.streams import IncomingStream
     from sdk.module_runtime.module.link import Link
     from sdk.module_runtime.module.links import Links
     from sdk.module_runtime.protocol.messages import RoutedModuleMessage
@@ -47,8 +48,10 @@ class Messaging:
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
         self.links: Links | None = None
+        self.on_stream: Callable[[IncomingStream], Awaitable[None]] | None = None
+        """Takes each stream that arrives over a channel."""
 
     async def ask(self, module_id: str, endpoint: str, value: Any, *, timeout: float = 30.0) -> Any:
         """The JSON value ``module_id`` answers. ``RoutedRequestFailed``, ``LinkClosed`` or ``LinkTimeout``."""
@@ -76,6 +79,14 @@ class Messaging:
         else:
             work = self._handle(message, link)
         task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def take_stream(self, stream: IncomingStream) -> None:
+        if self.on_stream is None:
+            _log.warning("stream_ignored", reason="this module takes no streams")
+            return
+        task = asyncio.ensure_future(self.on_stream(stream))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -124,11 +135,11 @@ class Messaging:
             params["error"] = {"code": error[0], "message": error[1]}
         await link.extension_call(ROUTED_ANSWER, "answer", params)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, LinkClosed):
-            _log.error("answer_not_sent", exc_info=error)
+            _log.error("message_not_handled", exc_info=error)
 
 
 def _value(payload: EncodedMessage, *, wrapped: bool = False) -> Any:
