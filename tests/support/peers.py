@@ -9,7 +9,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from support.requirements import ROOT, node_peers, python_peer
+from support.requirements import ROOT, node_peers, python_peer, rust_peer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,11 @@ class Peer:
     def python(cls, driver: str) -> Self:
         """``tests/peers/python/<driver>.py`` under the interpreter that has ``bsv-sdk``."""
         return cls([python_peer(), DRIVERS / "python" / f"{driver}.py"])
+
+    @classmethod
+    def rust(cls, program: str, mode: str) -> Self:
+        """``tests/peers/rust/<program>`` in a mode that answers requests."""
+        return cls([rust_peer(program), mode])
 
     def call(self, op: str, *, patience: float = 60, **request: Any) -> Any:
         """The result. Raises ``PeerError`` with the peer's words, ``PeerDied`` if its process ended over it or took

@@ -53,6 +53,14 @@ def python_peer() -> Path:
     return path
 
 
+def rust_peer(name: str) -> Path:
+    """The program ``counterpart`` or ``published`` (tests/peers/rust)."""
+    path = CACHE / "peers" / "rust" / "bin" / name
+    if not path.exists():
+        missing("the Rust counterpart of the module runtime", "run ./scripts/peers rust")
+    return path
+
+
 def server_url(name: str) -> str:
     """URL of a real server: ``postgresql``, ``mariadb``, ``redis``, ``memcached`` or ``nats``."""
     given = os.environ.get(f"SDK_{name.upper()}_URL")

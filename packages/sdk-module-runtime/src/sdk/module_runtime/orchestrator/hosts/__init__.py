@@ -1,1 +1,0 @@
-"""Services that the orchestrator offers its modules."""

@@ -1,0 +1,114 @@
+"""A module written in Rust, under our orchestrator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import ClientSession
+
+from sdk.core.errors import SdkError
+from sdk.module_runtime.orchestrator.lifecycle import State
+from sdk.module_runtime.orchestrator.switchboard import Switchboard
+from support.running_stack import running
+from support.rust_rig import recorded, rust_module, until_recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(60)
+
+
+class Vault:
+    """A ``SecretKeeper`` whose rotations a test makes."""
+
+    def __init__(self, **values: str) -> None:
+        self.values = values
+        self.acknowledged: list[tuple[str, str, bool]] = []
+        self.listeners: list[Callable[[str, Sequence[str], str], Awaitable[None]]] = []
+
+    async def get(self, module_id: str, name: str) -> tuple[str, str | None]:
+        if name not in self.values:
+            raise SdkError(f"{module_id} may not have {name}")
+        return self.values[name], None
+
+    async def call(self, module_id: str, operation: str, params: Any) -> Any:
+        raise SdkError("a Rust module knows no extension")
+
+    async def acknowledge(self, module_id: str, rotation_id: str, *, success: bool, message: str | None) -> None:
+        self.acknowledged.append((module_id, rotation_id, success))
+
+    async def pending(self, module_id: str) -> list[tuple[list[str], str]]:
+        return []
+
+    def on_rotated(self, listener: Callable[[str, Sequence[str], str], Awaitable[None]]) -> Callable[[], None]:
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    async def rotate(self, module_id: str, rotation_id: str, **values: str) -> None:
+        self.values |= values
+        for listener in self.listeners:
+            await listener(module_id, list(values), rotation_id)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def test_it_gets_its_secrets_is_ready_and_ends_on_shutdown(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    board = Switchboard(keeper=Vault(KEY="open sesame"))
+    async with running({"rust": rust_module(record, secrets=["KEY"])}, board) as seen:
+        await seen.until("rust", State.READY)
+    assert [state for _, state in seen.seen] == [State.STARTING, State.READY, State.STOPPING, State.STOPPED]
+    secret, *_, last = recorded(record, "line")
+    assert secret == {"op": "secret", "name": "KEY", "value": "open sesame"}
+    assert last == {"op": "shutdown"}
+    assert recorded(record, "unreadable") == []
+    assert recorded(record, "ended") == ["stdio"]
+
+
+async def test_one_that_may_not_have_its_secret_fails_alone(tmp_path: Path) -> None:
+    modules = {
+        "greedy": rust_module(tmp_path / "greedy", secrets=["OTHER"], kind={"restart": {"limit": 0}}),
+        "good": rust_module(tmp_path / "good"),
+    }
+    async with running(modules, Switchboard(keeper=Vault())) as seen:
+        await seen.until("greedy", State.FAILED)
+        assert ("good", State.READY) in seen.seen
+        assert "no secret OTHER" in seen.text("greedy")
+
+
+@pytest.mark.parametrize("loses_line", [False, True])
+async def test_a_rotation_reaches_it_even_where_it_loses_the_next_line(tmp_path: Path, loses_line: bool) -> None:
+    record, vault = tmp_path / "record", Vault(KEY="old")
+    module = rust_module(record, secrets=["KEY"], loses_line=loses_line)
+    async with running({"rust": module}, Switchboard(keeper=vault)) as seen:
+        await seen.until("rust", State.READY)
+        await vault.rotate("rust", "r-1", KEY="new")
+        await until_recorded(record, "line", lambda line: line.get("value") == "new")
+    assert vault.acknowledged == [("rust", "r-1", True)]
+    assert recorded(record, "lost") == (['{"op":"heartbeat"}'] if loses_line else [])
+
+
+async def test_http_through_the_gateway_is_answered_by_its_messages(tmp_path: Path) -> None:
+    board = Switchboard()
+    endpoints = [{"path": "/items", "methods": ["GET", "POST"]}]
+    module = rust_module(tmp_path / "record", endpoints=endpoints)
+    async with running({"rust": module}, board, gateway={}) as seen:
+        await seen.until("rust", State.READY)
+        async with (
+            ClientSession(board.api) as client,
+            client.post("/items?x=1", data="grüße".encode()) as answer,
+        ):
+            assert answer.status == 200
+            assert await answer.json() == {"method": "POST", "uri": "/items?x=1", "body": "grüße", "by": "rust"}
+
+
+async def test_it_is_lent_a_port(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    async with running({"rust": rust_module(record, port_request=True)}) as seen:
+        await seen.until("rust", State.READY)
+        answer = await until_recorded(record, "line", lambda line: line.get("op") == "port_response")
+    assert answer["success"]
+    assert answer["port"] in range(21_000, 22_000)

@@ -1,0 +1,66 @@
+//! The crate `pywatt_sdk` itself: a module made with it, and its types as second opinion.
+//!
+//!     published module [SECRET…]      started by the orchestrator under test; serves GET /status and POST /echo
+//!     published check                 as `counterpart check`, with the crate's types
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use pywatt_sdk::ipc_types::{ModuleToOrchestrator, OrchestratorToModule};
+use pywatt_sdk::message::Message;
+use pywatt_sdk::{AnnouncedEndpoint, AppState, OrchestratorInit};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{json, Value};
+use std::error::Error;
+use std::io::{stdin, BufRead};
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((mode, secrets)) if mode == "module" => module(secrets.to_vec()).await,
+        Some((mode, _)) if mode == "check" => check(),
+        _ => Err("published module|check".into()),
+    };
+    if let Err(error) = &outcome {
+        eprintln!("published: {error}");
+    }
+    // A thread of the crate may still wait for standard input: do not wait for it.
+    std::process::exit(if outcome.is_ok() { 0 } else { 1 });
+}
+
+async fn module(secrets: Vec<String>) -> Result<(), Box<dyn Error>> {
+    let endpoint = |path: &str, method: &str| AnnouncedEndpoint { path: path.into(), methods: vec![method.into()], auth: None };
+    let endpoints = vec![endpoint("/status", "GET"), endpoint("/echo", "POST")];
+    let state = |_: &OrchestratorInit, secrets: Vec<SecretString>| -> Vec<String> {
+        secrets.iter().map(|secret| secret.expose_secret().to_string()).collect()
+    };
+    let router = |state: AppState<Vec<String>>| {
+        let lengths: Vec<usize> = state.user_state.iter().map(String::len).collect();
+        let module_id = state.module_id().to_string();
+        Router::new()
+            .route("/status", get(move || async move { Json(json!({"module": module_id, "secrets": lengths})) }))
+            .route("/echo", post(|body: String| async move { Json(json!({ "body": body })) }))
+    };
+    Ok(pywatt_sdk::server::serve_module_full(secrets, endpoints, state, router).await?)
+}
+
+fn again<T: Serialize + for<'a> Deserialize<'a>>(text: &str) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&serde_json::from_str::<T>(text)?)
+}
+
+fn check() -> Result<(), Box<dyn Error>> {
+    for line in stdin().lock().lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        let text = request["text"].as_str().ok_or("no text")?;
+        let outcome = match request["op"].as_str() {
+            Some("module_to_orchestrator") => again::<ModuleToOrchestrator>(text),
+            Some("orchestrator_to_module") => again::<OrchestratorToModule>(text),
+            Some("wrapped_module_to_orchestrator") => again::<Message<ModuleToOrchestrator>>(text),
+            Some("init") => again::<OrchestratorInit>(text),
+            other => return Err(format!("unknown kind {other:?}").into()),
+        };
+        println!("{}", outcome.map_or_else(|error| json!({"error": error.to_string()}), |text| json!({"result": text})));
+    }
+    Ok(())
+}

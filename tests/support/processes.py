@@ -1,0 +1,30 @@
+"""Other processes, seen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+PATIENCE = 30.0
+
+
+def children(pid: int) -> list[int]:
+    """The processes it has started and not yet reaped (Linux)."""
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+async def until_gone(pid: int) -> None:
+    """Until no process has this number; ``TimeoutError`` if it stays."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(handle, ended.set)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await ended.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
