@@ -266,6 +266,28 @@ async def test_tables_are_rebuilt_without_losing_what_refers_to_them(
         ) == [(1, None)]
 
 
+@pytest.mark.parametrize("migrations", installed(), ids=lambda each: each.component)
+def test_each_history_is_a_line_of_files_named_for_their_revision(migrations: MigrationSet) -> None:
+    """Which is all that a service that starts looks at; alembic reads the files themselves."""
+    scripts = migrations.script()
+    assert scripts.get_heads() == [migrations.head()]
+    assert [each.revision for each in scripts.walk_revisions()][::-1] == migrations.revisions()
+
+
+async def test_a_version_table_of_two_histories_is_refused(
+    empty: Database, make_set: Callable[..., MigrationSet]
+) -> None:
+    one = make_set("one")
+    await upgrade(empty, [one])
+
+    def fork(unit: Unit) -> None:
+        unit.connection.exec_driver_sql("INSERT INTO alembic_version_one VALUES ('0002')")
+
+    await empty.migrate(fork)
+    with pytest.raises(StorageError, match="alembic_version_one holds 2 rows"):
+        await ensure_current(empty, one)
+
+
 def test_tables_must_be_named() -> None:
     with pytest.raises(ValueError, match="one_items"):
         MigrationSet(component="one", package="x", metadata=metadata("one"), tables=frozenset({"other"}))

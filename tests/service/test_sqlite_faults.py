@@ -117,6 +117,7 @@ import asyncio, os, sys
 from sdk.core.errors import StorageUnavailable
 from sdk.service.database import Database, sqlite
 import concurrent.futures.thread
+import sqlalchemy.dialects.sqlite.pysqlite  # the next user may not be able to read where it lies
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:

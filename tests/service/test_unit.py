@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sdk.core.errors import StorageError
-from sdk.service.database import Prepared, Timestamp
+from sdk.service.database import Prepared, Timestamp, Unit, insert_or_ignore, upsert
 from sdk.service.database.types import from_text, to_text
 from sdk.service.errors import ConstraintViolated, InvalidValue
 from sdk.service.metrics import DatabaseMetrics, create_registry, render
 from support import things
 
 if TYPE_CHECKING:
-    from sdk.service.database import Database, Row, Unit
+    from sdk.service.database import Database, Row
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -121,19 +122,21 @@ async def test_given_keys_are_kept(database: Database) -> None:
     assert await database.write(write) == [500, 900, 700]
 
 
-async def test_insert_or_ignore_needs_run(database: Database) -> None:
-    from sqlalchemy.dialects import mysql, postgresql, sqlite
-
-    ignore = Prepared(
-        sa.insert(things.THINGS),
-        sqlite=sqlite.insert(things.THINGS).on_conflict_do_nothing(),
-        postgresql=postgresql.insert(things.THINGS).on_conflict_do_nothing(),
-        mysql=mysql.insert(things.THINGS).on_duplicate_key_update(name=things.THINGS.c.name),
-    )
+async def test_an_insert_that_may_meet_its_row_says_how_many_were_new(database: Database) -> None:
+    ignore = insert_or_ignore(things.THINGS)
     await database.write(things.add, "a")
-    await database.write(lambda unit: unit.run(ignore, name="a"))
-    await database.write(lambda unit: unit.run(ignore, name="b"))
+    assert await database.write(lambda unit: unit.run(ignore, name="a")) == 0
+    assert await database.write(lambda unit: unit.run_many(ignore, [{"name": "a"}, {"name": "b"}])) == 1
     assert await database.read(things.names) == ["a", "b"]
+
+
+async def test_an_upsert_sets_only_what_it_names(database: Database) -> None:
+    put = upsert(things.THINGS, ["name"], ["satoshis"])
+    for satoshis, spendable in ((1, True), (2, False)):
+        await database.write(partial(Unit.run, statement=put, name="a", satoshis=satoshis, spendable=spendable))
+    row = await database.read(lambda unit: unit.first(things.FIND, name="a"))
+    assert row is not None
+    assert (row.satoshis, row.spendable) == (2, True)
 
 
 @pytest.mark.parametrize(

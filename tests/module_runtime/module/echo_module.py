@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-<<<<<<< HEAD
 from sdk.module_runtime.errors import RoutedRequestFailed
 from sdk.module_runtime.module.context import ServeOptions
 from sdk.module_runtime.module.links import Links
@@ -18,12 +17,6 @@ from sdk.module_runtime.module.program import ModuleProgram
 if TYPE_CHECKING:
     from sdk.module_runtime.channels.streams import IncomingStream
     from sdk.module_runtime.module.context import ModuleContext
-=======
-from sdk.module_runtime.module.bootstrap import ServeOptions, run_module
-
-if TYPE_CHECKING:
-    from sdk.module_runtime.module.bootstrap import ModuleContext
->>>>>>> 9da3d7e (Play module and orchestrator in Rust, and ask its types about every text, so that interop is seen and not assumed)
 
 
 async def build(context: ModuleContext) -> web.Application:
@@ -37,16 +30,19 @@ async def build(context: ModuleContext) -> web.Application:
         )
 
     async def secret(request: web.Request) -> web.Response:
+        assert context.link is not None
         value, _ = await context.link.get_secret(request.match_info["name"], timeout=30)
         return web.Response(text=value)
 
     async def operate(request: web.Request) -> web.Response:
+        assert context.link is not None
         connection = request.match_info["connection"]
         return web.json_response(await context.link.operate(connection, "Database", "query", await request.json()))
 
     async def slow(request: web.Request) -> web.Response:
         sys.stderr.write("slow request began\n")
         sys.stderr.flush()
+        assert context.link is not None
         value, _ = await context.link.get_secret("gate", timeout=30)
         return web.Response(text=value)
 
@@ -56,7 +52,6 @@ async def build(context: ModuleContext) -> web.Application:
         await child.wait()
         return web.Response(text="quiet", headers={"X-One": "1"})
 
-<<<<<<< HEAD
     async def cached(request: web.Request) -> web.Response:
         return web.Response(text=(await context.secrets.get(request.match_info["name"])).expose())
 
@@ -88,9 +83,9 @@ async def build(context: ModuleContext) -> web.Application:
     context.messages.on_stream = keep
     context.messages.answer("double", double)
     context.messages.answer("broken", broken)
-=======
->>>>>>> 9da3d7e (Play module and orchestrator in Rust, and ask its types about every text, so that interop is seen and not assumed)
     app = web.Application()
+    app.router.add_get("/cached/{name}", cached)
+    app.router.add_post("/ask/{module}/{endpoint}", ask)
     app.router.add_route("*", "/echo", echo)
     app.router.add_get("/secret/{name}", secret)
     app.router.add_post("/operate/{connection}", operate)
@@ -101,4 +96,5 @@ async def build(context: ModuleContext) -> web.Application:
 
 
 if __name__ == "__main__":
-    sys.exit(run_module(build, secrets=sys.argv[1:], options=ServeOptions(drain=5)))
+    program = ModuleProgram(build, "echo", tuple(sys.argv[1:]), ServeOptions(drain=5), prefix="")
+    sys.exit(program.run([]))

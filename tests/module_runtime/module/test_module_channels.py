@@ -6,25 +6,17 @@ import asyncio
 import contextlib
 import json
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from sdk.module_runtime.channels.channel import Channel
 from sdk.module_runtime.channels.sockets import listen_tcp, listen_unix
-<<<<<<< HEAD
 from sdk.module_runtime.channels.streams import Streams
 from sdk.module_runtime.channels.tls import server_context
 from sdk.module_runtime.protocol.formats import Format
 from support.certificates import certificates
-=======
-from sdk.module_runtime.channels.tls import TlsFiles, server_context
->>>>>>> 9da3d7e (Play module and orchestrator in Rust, and ask its types about every text, so that interop is seen and not assumed)
 
 if TYPE_CHECKING:
     import ssl
@@ -46,7 +38,6 @@ class Orchestrator:
     def __init__(self) -> None:
         self.heard: asyncio.Queue[tuple[Channel, dict[str, Any]]] = asyncio.Queue()
         self.channels: asyncio.Queue[Channel] = asyncio.Queue()
-<<<<<<< HEAD
         self.streams: Streams | None = None
         self._open: list[asyncio.Server | Channel] = []
 
@@ -63,8 +54,6 @@ class Orchestrator:
             each.close()
             if isinstance(each, Channel):
                 await each.closed
-=======
->>>>>>> 9da3d7e (Play module and orchestrator in Rust, and ask its types about every text, so that interop is seen and not assumed)
 
     def accept(self) -> Channel:
         def take(frame: Frame) -> None:
@@ -75,6 +64,7 @@ class Orchestrator:
             self.heard.put_nowait((channel, json.loads(frame.payload)))
 
         channel = Channel(take)
+        self._open.append(channel)
         self.channels.put_nowait(channel)
         return channel
 
@@ -86,6 +76,13 @@ class Orchestrator:
     @staticmethod
     def say(channel: Channel, **message: Any) -> None:
         channel.send(json.dumps(message).encode())
+
+
+@pytest.fixture
+async def orchestrator() -> AsyncIterator[Orchestrator]:
+    orchestrator = Orchestrator()
+    yield orchestrator
+    await orchestrator.close()
 
 
 @contextlib.asynccontextmanager
@@ -124,28 +121,25 @@ def ipc(path: Path, *, required: bool = True, ours: bool = True) -> dict[str, An
     return offer
 
 
-async def test_it_proves_itself_and_serves_over_the_channel(tmp_path: Path) -> None:
-    orchestrator = Orchestrator()
-    server = await listen_unix(orchestrator.accept, str(tmp_path / "s"))
+async def test_it_proves_itself_and_serves_over_the_channel(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
     async with module(**ipc(tmp_path / "s")) as process:
         channel, first = await orchestrator.hear()
         assert first == {"op": "hello", "module_id": "echo", "auth_token": TOKEN}
         assert (await line(process))["op"] == "announce"
         orchestrator.say(channel, op="heartbeat")
         assert (await orchestrator.hear())[1] == {"op": "heartbeat_ack"}
-        for uri in ("/health", "/echo?q=1"):
+        for uri in ("/nothing", "/echo?q=1"):
             orchestrator.say(channel, **ask(uri))
             _, answer = await orchestrator.hear()
             assert answer["op"] == "http_response"
-            assert answer["status_code"] == (404 if uri == "/health" else 200), "the application answers, nobody else"
+            assert answer["status_code"] == (404 if uri == "/nothing" else 200), "the application answers, nobody else"
         orchestrator.say(channel, op="shutdown")
         assert await process.wait() == 0
-    server.close()
 
 
-async def test_operations_take_the_channel_and_run_side_by_side(tmp_path: Path) -> None:
-    orchestrator = Orchestrator()
-    server = await listen_unix(orchestrator.accept, str(tmp_path / "s"))
+async def test_operations_take_the_channel_and_run_side_by_side(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
     async with module(**ipc(tmp_path / "s")):
         channel, _ = await orchestrator.hear()
         for number in range(30):
@@ -165,24 +159,22 @@ async def test_operations_take_the_channel_and_run_side_by_side(tmp_path: Path) 
         answers = [(await orchestrator.hear())[1] for _ in range(30)]
         results = {each["request_id"]: json.loads(bytes(each["body"])) for each in answers}
         assert results == {f"r{number}": number * 2 for number in range(30)}
-    server.close()
 
 
-async def test_under_a_foreign_orchestrator_nothing_of_ours_is_sent(tmp_path: Path) -> None:
-    orchestrator = Orchestrator()
-    server = await listen_unix(orchestrator.accept, str(tmp_path / "s"))
+async def test_under_a_foreign_orchestrator_nothing_of_ours_is_sent(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
     async with module(**ipc(tmp_path / "s", ours=False)) as process:
         channel = await orchestrator.channels.get()
         assert (await line(process))["op"] == "announce"
         orchestrator.say(channel, **ask("/secret/name"))
         assert await line(process) == {"op": "get_secret", "name": "name"}, "Rust answers secrets on stdio alone"
         assert orchestrator.heard.empty()
-    server.close()
 
 
-async def test_a_lost_channel_is_opened_again_and_what_was_asked_there_fails_alone(tmp_path: Path) -> None:
-    orchestrator = Orchestrator()
-    server = await listen_unix(orchestrator.accept, str(tmp_path / "s"))
+async def test_a_lost_channel_is_opened_again_and_what_was_asked_there_fails_alone(
+    orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
     async with module(**ipc(tmp_path / "s")) as process:
         channel, _ = await orchestrator.hear()
         await line(process)
@@ -194,7 +186,6 @@ async def test_a_lost_channel_is_opened_again_and_what_was_asked_there_fails_alo
         assert first["op"] == "hello"
         orchestrator.say(again, **ask("/echo"))
         assert (await orchestrator.hear())[1]["status_code"] == 200
-    server.close()
 
 
 async def test_without_its_channel_requests_go_over_stdio(tmp_path: Path) -> None:
@@ -222,50 +213,6 @@ async def test_large_data_goes_both_ways_in_chunks(orchestrator: Orchestrator, t
 # --- what is demanded is done, or there is no channel ---
 
 
-def certificates(folder: Path) -> dict[str, TlsFiles]:
-    """A CA with certificates for a server and a module, and a stranger's CA."""
-    made = {}
-    for ca in ("ours", "strangers"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        root = _certificate(f"{ca} CA", key.public_key(), f"{ca} CA", key, is_ca=True)
-        (folder / f"{ca}.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
-        for who in ("server", "module"):
-            own = ec.generate_private_key(ec.SECP256R1())
-            certificate = _certificate(who, own.public_key(), f"{ca} CA", key, is_ca=False)
-            paths = [folder / f"{ca}-{who}.{kind}" for kind in ("pem", "key")]
-            paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-            paths[1].write_bytes(
-                own.private_bytes(
-                    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-                )
-            )
-            made[f"{ca} {who}"] = TlsFiles(str(folder / f"{ca}.pem"), str(paths[0]), str(paths[1]))
-    return made
-
-
-def _certificate(
-    name: str, key: ec.EllipticCurvePublicKey, issuer: str, by: ec.EllipticCurvePrivateKey, *, is_ca: bool
-) -> x509.Certificate:
-    import ipaddress
-
-    def called(text: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
-
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(called(name))
-        .issuer_name(called(issuer))
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-    )
-    return builder.sign(by, hashes.SHA256())
-
-
 def tcp(port: int, level: str, env: dict[str, str]) -> dict[str, Any]:
     return {
         "tcp_channel": {"address": f"127.0.0.1:{port}", "tls_enabled": True, "required": True},
@@ -276,10 +223,9 @@ def tcp(port: int, level: str, env: dict[str, str]) -> dict[str, Any]:
     }
 
 
-async def test_tls_with_both_sides_verified(tmp_path: Path) -> None:
+async def test_tls_with_both_sides_verified(orchestrator: Orchestrator, tmp_path: Path) -> None:
     files = certificates(tmp_path)
-    orchestrator = Orchestrator()
-    server, port = await listen_tcp(orchestrator.accept, ssl=server_context(files["ours server"], mutual=True))
+    port = await orchestrator.listen_tcp(server_context(files["ours server"], mutual=True))
     ours = files["ours module"]
     env = {"SDK_CHANNEL_CA": ours.ca, "SDK_CHANNEL_CERTIFICATE": ours.certificate, "SDK_CHANNEL_KEY": ours.key}
     async with module(**tcp(port, "Mtls", env)) as process:  # type: ignore[arg-type]
@@ -288,13 +234,13 @@ async def test_tls_with_both_sides_verified(tmp_path: Path) -> None:
         assert (await line(process))["op"] == "announce"
         orchestrator.say(channel, **ask("/echo"))
         assert (await orchestrator.hear())[1]["status_code"] == 200
-    server.close()
 
 
 @pytest.mark.parametrize("case", ["strangers server", "no ca", "no client key", "plain server", "no token"])
-async def test_security_that_cannot_be_given_is_no_start_and_no_token_leaves(tmp_path: Path, case: str) -> None:
+async def test_security_that_cannot_be_given_is_no_start_and_no_token_leaves(
+    orchestrator: Orchestrator, tmp_path: Path, case: str
+) -> None:
     files = certificates(tmp_path)
-    orchestrator = Orchestrator()
     context: ssl.SSLContext | None = server_context(files["ours server"])
     env = {"SDK_CHANNEL_CA": files["ours module"].ca}
     level = "None"
@@ -309,11 +255,10 @@ async def test_security_that_cannot_be_given_is_no_start_and_no_token_leaves(tmp
         context = None
     else:
         level, extra = "Token", {"extensions": []}
-    server, port = await listen_tcp(orchestrator.accept, ssl=context)
+    port = await orchestrator.listen_tcp(context)
     async with module(**(tcp(port, level, env) | extra)) as process:
         _, errors = await process.communicate()
         assert process.returncode == 1
         assert b"Traceback" not in errors
         assert TOKEN.encode() not in errors
         assert orchestrator.heard.empty()
-    server.close()

@@ -195,20 +195,27 @@ def test_results_without_an_id_go_by_their_echo_or_turn_one_at_a_time(module: Mo
     assert json.loads(content(module.hear(), "r" + second["connection_id"][1:])["body"]) == "two"
 
 
-def test_a_rotation_nobody_listens_to_is_not_called_a_success(module: Module) -> None:
-    module.say(op="rotated", keys=["a"], rotation_id="rot")
-    answer = module.hear()
-    assert (answer["op"], answer["rotation_id"], answer["status"]) == ("rotation_ack", "rot", "error")
+def test_a_rotation_is_acknowledged_once_the_new_value_is_there(module: Module) -> None:
+    module.ask("/cached/turning")
+    assert module.hear() == {"op": "get_secret", "name": "turning"}
+    module.say(op="secret", name="turning", value="first")
+    assert content(module.hear())["body"] == b"first"
+    module.say(op="rotated", keys=["turning"], rotation_id="rot")
+    assert module.hear() == {"op": "get_secret", "name": "turning"}
+    module.say(op="secret", name="turning", value="second", rotation_id="rot")
+    assert module.hear() == {"op": "rotation_ack", "rotation_id": "rot", "status": "success"}
+    module.ask("/cached/turning")
+    assert content(module.hear())["body"] == b"second"
 
 
 # --- how it starts and ends ---
 
 
 def test_secrets_named_at_the_start_are_there_before_it_announces() -> None:
-    with started("first", "second") as module:
-        for name in ("first", "second"):
+    with started("FIRST", "SECOND") as module:
+        for name in ("FIRST", "SECOND"):
             assert module.hear() == {"op": "get_secret", "name": name}
-            module.say(op="secret", name=name, value="v")
+            module.say(op="secret", name=name, value="value")
         assert module.hear()["op"] == "announce"
 
 

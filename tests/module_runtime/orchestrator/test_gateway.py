@@ -156,18 +156,15 @@ async def test_a_broken_answer_is_not_taken_for_a_whole_one() -> None:
 
 
 async def test_a_module_that_hangs_takes_no_more_than_its_share() -> None:
-    async with gateway(web_module(), in_flight=1, timeout=600) as client:
-        hanging = asyncio.create_task(client.get("/slow"))
-        try:
-            async with asyncio.timeout(10):
-                while True:
-                    async with client.get("/hello/x") as answer:
-                        if answer.status == 503:
-                            assert (await answer.json())["code"] == "ERR_MODULE_BUSY"
-                            break
-                    if hanging.done():  # it came while the other one was served
-                        hanging = asyncio.create_task(client.get("/slow"))
-        finally:
+    board = Switchboard()
+    settings = {"in_flight": 1, "timeout": 600}
+    async with running({"web": web_module(stop_timeout=0.5)}, board, gateway=settings) as seen:
+        await seen.until("web", State.READY)
+        async with ClientSession(board.api) as client:
+            hanging = asyncio.create_task(client.get("/slow"))
+            await seen.until_true(lambda: "slow begins" in seen.text("web"))
+            async with client.get("/hello/x") as answer:
+                assert (answer.status, (await answer.json())["code"]) == (503, "ERR_MODULE_BUSY")
             hanging.cancel()
             await asyncio.gather(hanging, return_exceptions=True)
 

@@ -46,10 +46,6 @@ def _tables(unit: Unit) -> set[str]:
     return set(inspect(unit.connection).get_table_names(unit.connection.get_execution_options().get("schema")))
 
 
-def test_there_is_one_head() -> None:
-    assert MIGRATIONS.script().get_heads() == [MIGRATIONS.head()]
-
-
 def test_tables_are_the_toolboxs_and_ours_are_told_apart() -> None:
     names = set(metadata.tables)
     assert names >= TOOLBOX

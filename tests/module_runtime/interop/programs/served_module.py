@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from sdk.module_runtime.errors import RuntimeModuleError
-from sdk.module_runtime.module.bootstrap import ServeOptions, run_module
-from sdk.module_runtime.secrets.client import SecretClient
-from sdk.module_runtime.secrets.providers.orchestrator import OrchestratorProvider
+from sdk.module_runtime.module.context import ServeOptions
+from sdk.module_runtime.module.program import ModuleProgram
 
 if TYPE_CHECKING:
-    from sdk.module_runtime.module.bootstrap import ModuleContext
+    from sdk.module_runtime.module.context import ModuleContext
 
 
 async def build(context: ModuleContext) -> web.Application:
-    secrets = SecretClient(OrchestratorProvider(context.link))
-    secrets.start()
+    link = context.link
+    assert link is not None
     connections: dict[str, str] = {}
 
     async def echo(request: web.Request) -> web.Response:
         return web.json_response({"method": request.method, "body": (await request.read()).decode()})
 
     async def secret(request: web.Request) -> web.Response:
-        value = await secrets.get(request.match_info["name"])
+        value = await context.secrets.get(request.match_info["name"])
         return web.Response(text=value.expose())
 
     async def service(request: web.Request) -> web.Response:
@@ -34,10 +33,10 @@ async def build(context: ModuleContext) -> web.Application:
         kind, results, last = asked["service"], list[Any](), ""
         try:
             if kind not in connections:
-                connections[kind] = await context.link.open_service(kind, asked["config"])
+                connections[kind] = await link.open_service(kind, asked["config"])
             for operation, given in asked["operations"]:
                 params = {name: last if value == "$" else value for name, value in given.items()}
-                result = await context.link.operate(connections[kind], kind, operation, params)
+                result = await link.operate(connections[kind], kind, operation, params)
                 last = result if isinstance(result, str) else last
                 results.append(result)
         except RuntimeModuleError as error:
@@ -52,4 +51,5 @@ async def build(context: ModuleContext) -> web.Application:
 
 
 if __name__ == "__main__":
-    sys.exit(run_module(build, secrets=sys.argv[1:], options=ServeOptions(drain=5)))
+    program = ModuleProgram(build, "served", tuple(sys.argv[1:]), ServeOptions(drain=5), prefix="")
+    sys.exit(program.run([]))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from sdk.module_runtime.module.bootstrap import ServeOptions, run_module
+from sdk.module_runtime.module.context import ServeOptions
+from sdk.module_runtime.module.program import ModuleProgram
 from sdk.module_runtime.protocol.services import Endpoint
 
 if TYPE_CHECKING:
-    from sdk.module_runtime.module.bootstrap import ModuleContext
+    from sdk.module_runtime.module.context import ModuleContext
 
 
 async def hello(request: web.Request) -> web.Response:
@@ -35,6 +36,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 
 async def slow(request: web.Request) -> web.Response:
+    print("slow begins", flush=True)
     await asyncio.sleep(600)
     return web.Response()
 
@@ -70,4 +72,4 @@ ENDPOINTS = [
 
 if __name__ == "__main__":
     options = ServeOptions(bind_http="messages" not in sys.argv, endpoints=ENDPOINTS)
-    sys.exit(run_module(build, options=options))
+    sys.exit(ModuleProgram(build, "web", options=options, health=None, metrics=None).run([]))

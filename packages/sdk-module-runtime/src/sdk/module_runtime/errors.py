@@ -7,6 +7,7 @@ SdkError
    │  └─ NotSent                  … before the request left: it may be made again, another way
    ├─ LinkTimeout                  no answer within the time limit                                (retryable)
    ├─ Unsupported                  the orchestrator did not announce the extension this needs
+   ├─ RoutedRequestFailed          another module was asked and gave no answer, or an error
    └─ ServiceOperationFailed       the orchestrator refused or could not do a service operation
 """
 
@@ -64,3 +65,16 @@ class ServiceOperationFailed(RuntimeModuleError):
 
     def __str__(self) -> str:
         return f"{self.service_type} operation {self.operation!r} failed: {self.reason}"
+
+
+class RoutedRequestFailed(RuntimeModuleError):
+    """``reason_code`` is ``not_found``, ``unavailable``, ``timeout``, ``busy``, ``failed`` or a module's own."""
+
+    code = "ERR_ROUTED_REQUEST"
+
+    def __init__(self, module_id: str, reason_code: str, reason: str) -> None:
+        self.module_id, self.reason_code, self.reason = module_id, reason_code, reason
+        super().__init__(module_id, reason_code, reason)
+
+    def __str__(self) -> str:
+        return f"{self.module_id} did not do what it was asked ({self.reason_code}): {self.reason}"

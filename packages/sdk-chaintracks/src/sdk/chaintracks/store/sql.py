@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from sdk.chaintracks.consensus.fields import HEADER
 from sdk.chaintracks.errors import StoreMoved
 from sdk.chaintracks.events import MAX_ADDED, MAX_EVENTS, TipEvent, listed
 from sdk.chaintracks.store.ports import State, StoredHeader
 from sdk.chaintracks.store.tables import events, headers, state
-from sdk.service.database import Prepared
+from sdk.service.database import Prepared, insert_or_ignore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,12 +29,7 @@ _ACTIVE = Prepared(
     _ROW.where(_H.active.is_(True), _H.height >= bindparam("first"), _H.height <= bindparam("last")).order_by(_H.height)
 )
 _FIND = Prepared(_ROW.where(_H.hash == bindparam("wanted")))
-_INSERT = Prepared(
-    insert(headers),
-    sqlite=sqlite.insert(headers).on_conflict_do_nothing(),
-    postgresql=postgresql.insert(headers).on_conflict_do_nothing(),
-    mysql=mysql.insert(headers).prefix_with("IGNORE"),
-)
+_INSERT = insert_or_ignore(headers)
 _MARK = Prepared(update(headers).where(_H.hash == bindparam("wanted")).values(active=bindparam("on")))
 _FORGET = Prepared(delete(headers).where(_H.hash == bindparam("wanted"), _H.active.is_(False)))
 _PRUNE = Prepared(

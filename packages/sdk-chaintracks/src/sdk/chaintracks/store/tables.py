@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table
+from sqlalchemy import BINARY, BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table
 from sqlalchemy import LargeBinary as Binary
-from sqlalchemy.dialects import mysql
 
 from sdk.service.database.types import NAMING_CONVENTION, LongBinary, Timestamp
 
@@ -16,7 +15,7 @@ _MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", 
 
 def fixed(size: int) -> Any:
     """``size`` bytes, in a form that every dialect can index."""
-    return Binary(size).with_variant(mysql.BINARY(size), "mysql", "mariadb")
+    return Binary(size).with_variant(BINARY(size), "mysql", "mariadb")
 
 
 headers: Table[Any] = Table(

@@ -34,6 +34,8 @@ class Channel(asyncio.Protocol):
         self.label = label
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Why the stream has ended, once it has."""
+        self.opened: Callable[[], None] | None = None
+        """Called once the stream is there, with TLS after the handshake."""
         self._take, self._most_queued = take, most_queued
         self._decoder = FrameDecoder(max_payload=max_payload, message_pack=message_pack)
         self._transport: asyncio.Transport | None = None
@@ -42,6 +44,14 @@ class Channel(asyncio.Protocol):
         self._reason: str | None = None
 
     # --- for who uses it ---
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None
+
+    def allow(self, max_payload: int = DEFAULT_MAX_PAYLOAD) -> None:
+        """Take larger frames from now on, because the peer has shown who it is."""
+        self._decoder.max_payload = max_payload
 
     def send(self, payload: bytes, format_: Format = Format.JSON) -> None:
         """Queue one frame. ``NotSent`` if the stream has ended, or if the peer leaves too much unread."""
@@ -64,13 +74,17 @@ class Channel(asyncio.Protocol):
     def close(self, reason: str = "closed here") -> None:
         """What is queued is still sent."""
         self._reason = self._reason or reason
-        if self._transport is not None:
+        if self._transport is None:
+            self._ended()
+        else:
             self._transport.close()
 
     def abort(self, reason: str) -> None:
         """At once; what is queued is lost."""
         self._reason = self._reason or reason
-        if self._transport is not None:
+        if self._transport is None:
+            self._ended()
+        else:
             self._transport.abort()
 
     # --- for the event loop ---
@@ -78,6 +92,8 @@ class Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if self.opened is not None:
+            self.opened()
 
     def data_received(self, data: bytes) -> None:
         self._decoder.feed(data)
@@ -104,5 +120,9 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._writable.set()
+        self._reason = self._reason or (str(exc) if exc else "the peer has closed it")
+        self._ended()
+
+    def _ended(self) -> None:
         if not self.closed.done():
-            self.closed.set_result(self._reason or (str(exc) if exc else "the peer has closed it"))
+            self.closed.set_result(self._reason or "closed here")

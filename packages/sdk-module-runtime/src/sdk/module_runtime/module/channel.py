@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sdk.module_runtime.channels.streams import IncomingStream
     from sdk.module_runtime.protocol.frame import Frame
     from sdk.module_runtime.protocol.init import InitBlob, SocketAddress
-    from sdk.module_runtime.protocol.messages import HttpRequest
+    from sdk.module_runtime.protocol.messages import HttpRequest, RoutedModuleMessage
 
 _log = get_logger(__name__)
 FIRST_DELAY: Final = 0.1
@@ -92,11 +92,8 @@ class ModuleChannel:
         extensions: frozenset[str],
         on_http: Callable[[HttpRequest, Link], None],
         on_shutdown: Callable[[], None],
-<<<<<<< HEAD
         on_routed: Callable[[RoutedModuleMessage, Link], None],
         on_stream: Callable[[IncomingStream], None] | None = None,
-=======
->>>>>>> 9da3d7e (Play module and orchestrator in Rust, and ask its types about every text, so that interop is seen and not assumed)
         *,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -104,12 +101,8 @@ class ModuleChannel:
         self.link: Link | None = None
         self.streams: Streams | None = None
         self._extensions = extensions
-<<<<<<< HEAD
         self._on_stream = on_stream
         self._on_http, self._on_shutdown, self._on_routed, self._jitter = on_http, on_shutdown, on_routed, jitter
-=======
-        self._on_http, self._on_shutdown, self._jitter = on_http, on_shutdown, jitter
->>>>>>> 9da3d7e (Play module and orchestrator in Rust, and ask its types about every text, so that interop is seen and not assumed)
 
     async def keep(self, opened: asyncio.Future[None]) -> None:
         """Runs until cancelled. ``opened`` is resolved at the first connection, or with why there is none."""
@@ -140,7 +133,13 @@ class ModuleChannel:
             channel.send(Message[ModuleToOrchestrator].wrap(message).to_json())
             await channel.drain()
 
-        link = Link(send, self._extensions, on_http=self._on_http, on_shutdown=self._on_shutdown)
+        link = Link(
+            send,
+            self._extensions,
+            on_http=self._on_http,
+            on_shutdown=self._on_shutdown,
+            on_routed=self._on_routed,
+        )
         try:
             if target.hello is not None:
                 await send(target.hello)

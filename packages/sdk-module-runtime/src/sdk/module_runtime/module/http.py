@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -112,13 +113,26 @@ async def serving(
 
 
 def endpoints_of(app: web.Application) -> list[Endpoint]:
-    """What the application routes, by path."""
+    """What the application routes, by path. A path that takes whatever follows ends in ``{name:.*}``."""
     found: dict[str, list[str]] = {}
     for route in app.router.routes():
         if route.resource is not None:
-            methods = found.setdefault(route.resource.canonical, [])
+            methods = found.setdefault(_path(route.resource), [])
             methods += [] if route.method in methods else [route.method]
     return [Endpoint(path=path, methods=methods) for path, methods in found.items()]
+
+
+def _path(resource: web.AbstractResource) -> str:
+    path, info = resource.canonical, resource.get_info()
+    if "directory" in info:
+        return path.rstrip("/") + "/{path:.*}"
+    pattern = info.get("pattern")
+    if pattern is not None and path.endswith("}"):
+        name = path[path.rindex("{") + 1 : -1]
+        last = pattern.pattern.rpartition(f"(?P<{name}>")[2].removesuffix(")")
+        if re.fullmatch(last, "any/thing"):
+            return f"{path[:-1]}:.*}}"
+    return path
 
 
 async def _bind(runner: web.AppRunner, address: SocketAddress | str | None) -> str | None:

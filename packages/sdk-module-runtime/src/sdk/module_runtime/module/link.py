@@ -23,12 +23,14 @@ from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from uuid import UUID
 
     from sdk.module_runtime.protocol.services import ServiceType
 
     Rotation = Callable[[Sequence[str], str], Awaitable[None]]
 
 _log = get_logger(__name__)
+K = TypeVar("K")
 V = TypeVar("V")
 
 SECRET_TIMEOUT: Final = 5.0
@@ -55,16 +57,18 @@ class Link:
         *,
         on_http: Callable[[m.HttpRequest, Link], None] | None = None,
         on_shutdown: Callable[[], None] = lambda: None,
+        on_routed: Callable[[m.RoutedModuleMessage, Link], None] | None = None,
     ) -> None:
         """``send`` raises ``NotSent`` if nothing of the message has left. ``on_http`` answers through the link."""
         self._send = send
         self.extensions = extensions
-        self._on_http, self._on_shutdown = on_http, on_shutdown
+        self._on_http, self._on_shutdown, self._on_routed = on_http, on_shutdown, on_routed
         self._secrets: Pending[str, m.Secret] = Pending()
         self._services: Pending[str, m.ServiceResponse] = Pending()
         self._operations: Pending[str, m.ServiceOperationResult] = Pending()
         self._ports: Pending[str, m.PortResponse] = Pending()
         self._calls: Pending[str, ext.ExtensionResult] = Pending()
+        self._routed: Pending[UUID, m.RoutedModuleResponse] = Pending()
         self._turns: deque[_Turn] = deque()
         self._one_at_a_time = asyncio.Lock()
         self._listeners: list[Rotation] = []
@@ -77,6 +81,8 @@ class Link:
             m.ServiceOperationResult: self._take_result,
             m.HttpRequest: self._take_http,
             m.PortResponse: lambda each: self._answered(self._ports, each.request_id, each),
+            m.RoutedModuleMessage: self._take_routed,
+            m.RoutedModuleResponse: lambda each: self._answered(self._routed, each.request_id, each),
             m.Heartbeat: lambda _: self._in_background(self._send(m.HeartbeatAck())),
             ext.ExtensionResult: lambda each: self._answered(self._calls, each.call_id, each),
         }
@@ -135,6 +141,11 @@ class Link:
         """One try; how often, and what then, is for ``port_negotiation``."""
         return await self._ask(self._ports, request.request_id, (request,), timeout, "a port")
 
+    async def route(self, request: m.RouteToModule, *, timeout: float | None = None) -> m.RoutedModuleResponse:
+        """Another module's answer, or the orchestrator's that there is none."""
+        what = f"the answer of {request.target_module_id}"
+        return await self._ask(self._routed, request.request_id, (request,), timeout or SERVICE_TIMEOUT, what)
+
     async def acknowledge_rotation(self, rotation_id: str, *, success: bool, message: str | None = None) -> None:
         status = "success" if success else "error"
         await self._send(m.RotationAck(rotation_id=rotation_id, status=status, message=message))
@@ -170,7 +181,7 @@ class Link:
 
     async def close(self) -> None:
         """The orchestrator is gone, or we go: whoever waits gets ``LinkClosed``."""
-        for each in (self._secrets, self._services, self._operations, self._ports, self._calls):
+        for each in self._all_pending():
             each.close()
         for turn in self._turns:
             if not turn.result.done():
@@ -182,10 +193,13 @@ class Link:
 
     # --- how they meet ---
 
+    def _all_pending(self) -> tuple[Pending[Any, Any], ...]:
+        return self._secrets, self._services, self._operations, self._ports, self._calls, self._routed
+
     async def _ask(
         self,
-        pending: Pending[str, V],
-        key: str,
+        pending: Pending[K, V],
+        key: K,
         requests: tuple[m.ModuleToOrchestrator, ...],
         seconds: float,
         what: str,
@@ -252,7 +266,13 @@ class Link:
         answer = m.HttpResponse(request_id=message.request_id, status_code=503, headers={}, body=b"no HTTP here")
         self._in_background(self._send(answer))
 
-    def _answered(self, pending: Pending[str, Any], key: str, message: Any) -> None:
+    def _take_routed(self, message: m.RoutedModuleMessage) -> None:
+        if self._on_routed is None:
+            _log.warning("message_ignored", op=message.op, reason="this module answers no other modules")
+        else:
+            self._on_routed(message, self)
+
+    def _answered(self, pending: Pending[K, Any], key: K, message: Any) -> None:
         if not pending.answer(key, message):
             _log.debug("answer_ignored", op=message.op, reason="nobody waits for it")
 

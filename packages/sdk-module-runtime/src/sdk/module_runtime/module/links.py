@@ -13,12 +13,8 @@ if TYPE_CHECKING:
     from sdk.module_runtime.channels.preferences import ChannelKind, Preferences
     from sdk.module_runtime.module.channel import ModuleChannel
     from sdk.module_runtime.module.link import Link
-<<<<<<< HEAD
     from sdk.module_runtime.protocol.messages import PortRequest, PortResponse, RoutedModuleResponse, RouteToModule
     from sdk.module_runtime.protocol.streaming import Priority
-=======
-    from sdk.module_runtime.protocol.messages import PortRequest, PortResponse
->>>>>>> 9da3d7e (Play module and orchestrator in Rust, and ask its types about every text, so that interop is seen and not assumed)
 
 T = TypeVar("T")
 
@@ -75,7 +71,6 @@ class Links:
     async def request_port(self, request: PortRequest, *, timeout: float) -> PortResponse:
         return await self._stdio.request_port(request, timeout=timeout)
 
-<<<<<<< HEAD
     async def route(self, request: RouteToModule, *, timeout: float | None = None) -> RoutedModuleResponse:
         """Over a channel whoever the orchestrator is: Rust routes between modules there."""
         return await self._over(lambda link: link.route(request, timeout=timeout), any_channel=True)
@@ -90,16 +85,14 @@ class Links:
                 return await streams.send(data, content_type=content_type, priority=priority)
         raise NotSent("no channel is open, and stdio carries no streams")
 
-=======
->>>>>>> 9da3d7e (Play module and orchestrator in Rust, and ask its types about every text, so that interop is seen and not assumed)
     async def acknowledge_rotation(self, rotation_id: str, *, success: bool, message: str | None = None) -> None:
         await self._stdio.acknowledge_rotation(rotation_id, success=success, message=message)
 
     def on_rotated(self, listener: Callable[[Sequence[str], str], Awaitable[None]]) -> Callable[[], None]:
         return self._stdio.on_rotated(listener)
 
-    async def _over(self, ask: Callable[[Link], Awaitable[T]]) -> T:
-        for link in self._ways():
+    async def _over(self, ask: Callable[[Link], Awaitable[T]], *, any_channel: bool = False) -> T:
+        for link in self._ways() if self._over_channels or any_channel else ():
             try:
                 return await ask(link)
             except NotSent:
@@ -107,8 +100,7 @@ class Links:
         return await ask(self._stdio)
 
     def _ways(self) -> Iterator[Link]:
-        if self._over_channels:
-            for kind in self._preferences.to_try(self._order, self.connected):
-                link = self._channels[kind].link
-                if link is not None:
-                    yield link
+        for kind in self._preferences.to_try(self._order, self.connected):
+            link = self._channels[kind].link
+            if link is not None:
+                yield link

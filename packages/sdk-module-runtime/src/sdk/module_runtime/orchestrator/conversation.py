@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Final
@@ -93,7 +94,15 @@ class Conversation:
         """Over the newest channel, where a Rust module hears it. ``LinkClosed`` if it cannot be sent."""
         if not self._transports or self.is_draining:
             raise LinkClosed(f"{self.module_id} takes no requests")
-        self._transports[-1].send(message)
+        self._send_by_channel(message)
+
+    def _send_by_channel(self, message: WireStruct) -> None:
+        """The newest channel that is open, or else stdio."""
+        for transport in reversed(self._transports[1:]):
+            with suppress(LinkClosed):
+                transport.send(message)
+                return
+        self._transports[0].send(message)
 
     def shutdown(self) -> None:
         """Ask the module to end, on every way there is to it."""
@@ -138,7 +147,10 @@ class Conversation:
         self._http[request_id] = answered
         request = messages.HttpRequest(request_id=request_id, method=method, uri=uri, headers=headers, body=body)
         try:
-            (self._transports[-1] if self.speaks_extensions else self._transports[0]).send(request)
+            if self.speaks_extensions:
+                self._send_by_channel(request)
+            else:  # a Rust module answers them on a channel without asking its application
+                self._transports[0].send(request)
             return await answered
         except LinkClosed as error:
             raise Unreachable(str(error)) from error
@@ -155,7 +167,7 @@ class Conversation:
         try:
             message = messages.decode_module_line(line)
         except ProtocolError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
             return
         self.receive(message, transport)
 
@@ -165,7 +177,7 @@ class Conversation:
 
     def _announce(self, message: messages.Announce, transport: Transport) -> None:
         if len(message.endpoints) > MOST_ENDPOINTS:
-            self._refuse(f"announce: more than {MOST_ENDPOINTS} endpoints")
+            self.refuse(f"announce: more than {MOST_ENDPOINTS} endpoints")
             return
         self.announcement = message
         if not self.announced.is_set():
@@ -312,7 +324,7 @@ class Conversation:
         if self.is_proven_by(message):
             self.speaks_extensions = True
         else:
-            self._refuse("hello: not the module id and token of its InitBlob")
+            self.refuse("hello: not the module id and token of its InitBlob")
 
     def is_proven_by(self, hello: extensions.Hello) -> bool:
         return hello.module_id == self.module_id and compare_digest(hello.auth_token.encode(), self.auth_token.encode())
@@ -373,7 +385,7 @@ class Conversation:
     def _unsent(self, error: LinkClosed) -> None:
         self.note("warning", f"a message to the module was dropped: {error}")
 
-    def _refuse(self, reason: str) -> None:
+    def refuse(self, reason: str) -> None:
         self.refused += 1
         self.note("warning", f"a message of the module was refused: {reason}")
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import ClientError, ClientTimeout
 
 from sdk.module_runtime.orchestrator.conversation import Conversation
+from sdk.module_runtime.orchestrator.listeners import Listener
 from sdk.module_runtime.orchestrator.process import Process
 from sdk.module_runtime.orchestrator.transports import StdioTransport
-from sdk.module_runtime.protocol.init import InitBlob
+from sdk.module_runtime.protocol.init import InitBlob, parse_socket_address
 from sdk.module_runtime.secrets.redaction import register_secret
 from sdk.service.logging import get_logger
 
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession
 
+    from sdk.module_runtime.orchestrator.listeners import ChannelSetup
     from sdk.module_runtime.orchestrator.logs import LogCollector
     from sdk.module_runtime.orchestrator.stack import Module
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
+    from sdk.module_runtime.protocol.init import SecurityLevel
 
 _log = get_logger(__name__)
 _ASK_EVERY: Final = 0.1
@@ -41,14 +44,21 @@ class Setting:
     program: str
     environment: Mapping[str, str]
     board: Switchboard
+    channels: ChannelSetup
     session: ClientSession
     logs: LogCollector
     clock: Callable[[], float]
 
 
 class Instance:
-    def __init__(self, setting: Setting, process: Process, conversation: Conversation | None) -> None:
-        self.setting, self.process, self.conversation = setting, process, conversation
+    def __init__(
+        self,
+        setting: Setting,
+        process: Process,
+        conversation: Conversation | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self.setting, self.process, self.conversation, self.listener = setting, process, conversation, listener
 
     @classmethod
     async def start(cls, setting: Setting) -> Instance:
@@ -57,7 +67,7 @@ class Instance:
             process = await Process.start(
                 setting.program, setting.module.command, setting.environment, setting.module.directory, setting.logs
             )
-            return cls(setting, process, None)
+            return cls(setting, process)
         return await cls._start_module(setting)
 
     @classmethod
@@ -66,7 +76,11 @@ class Instance:
         conversation = Conversation(setting.name, token, setting.board, setting.logs.note)
         register_secret(token, holder=conversation)
         stdio = StdioTransport(conversation, setting.clock)
+        conversation.attach(stdio)
+        process, listener = None, None
         try:
+            listener = await Listener.open(setting.module, setting.channels, conversation, setting.clock)
+            init = _init(setting, token, listener, _listen(setting, conversation))
             process = await Process.start(
                 setting.program,
                 setting.module.command,
@@ -76,23 +90,12 @@ class Instance:
                 errors=setting.logs,
                 clock=setting.clock,
             )
+            stdio.attach(process)
+            stdio.send(init)
         except BaseException:
-            await conversation.close()
+            await _give_back(process, listener, conversation)
             raise
-        stdio.attach(process)
-        conversation.attach(stdio)
-        stdio.send(
-            InitBlob(
-                orchestrator_api=setting.board.api,
-                module_id=setting.name,
-                env=dict(setting.module.environment),
-                listen=setting.module.listen,
-                auth_token=token,
-                security_level="Token",
-                extensions=setting.board.extensions,
-            )
-        )
-        return cls(setting, process, conversation)
+        return cls(setting, process, conversation, listener)
 
     async def until_ready(self) -> None:
         """Until the module says that it is ready. That its port is open is not enough."""
@@ -131,9 +134,7 @@ class Instance:
 
     async def close(self) -> None:
         """Whatever happened, nothing stays behind."""
-        await self.process.kill()
-        if self.conversation is not None:
-            await self.conversation.close()
+        await _give_back(self.process, self.listener, self.conversation)
 
     async def _answers(self, url: str) -> bool:
         try:
@@ -141,3 +142,39 @@ class Instance:
                 return answer.status == 200
         except (ClientError, TimeoutError, OSError, ValueError):  # ValueError: an answer or address aiohttp cannot read
             return False
+
+
+def _listen(setting: Setting, conversation: Conversation) -> str:
+    """Where the module shall serve. A Rust module told to take port 0 tells nobody which one it got."""
+    address = parse_socket_address(setting.module.listen)
+    if setting.module.identify == "token" or address is None or address.port:
+        return setting.module.listen
+    port = setting.board.ports.lease(setting.name)
+    conversation.leased.append(port)
+    return setting.module.listen.removesuffix("0") + str(port)
+
+
+def _init(setting: Setting, token: str, listener: Listener, listen: str) -> InitBlob:
+    module, tls = setting.module, setting.channels.tls
+    is_mutual = tls is not None and tls.is_mutual and "tcp" in module.channels
+    level: SecurityLevel = "Mtls" if is_mutual else "Token"
+    return InitBlob(
+        orchestrator_api=setting.board.api,
+        module_id=setting.name,
+        env={**module.environment, **setting.channels.environment()},
+        listen=listen,
+        tcp_channel=listener.tcp,
+        ipc_channel=listener.ipc,
+        auth_token=token if listener.by_token else None,
+        security_level=level if listener.by_token else "None",
+        extensions=setting.board.extensions,
+    )
+
+
+async def _give_back(process: Process | None, listener: Listener | None, conversation: Conversation | None) -> None:
+    if process is not None:
+        await process.kill()
+    if listener is not None:
+        await listener.close()
+    if conversation is not None:
+        await conversation.close()

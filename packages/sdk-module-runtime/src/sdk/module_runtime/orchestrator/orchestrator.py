@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import ClientSession
 
 from sdk.module_runtime.orchestrator.lifecycle import State
+from sdk.module_runtime.orchestrator.listeners import ChannelSetup
 from sdk.module_runtime.orchestrator.supervisor import Supervisor
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from sdk.module_runtime.protocol.init import parse_socket_address
@@ -46,9 +47,11 @@ async def run_stack(
     board = board or Switchboard()
     try:
         async with AsyncExitStack() as running:
+            channels = ChannelSetup(stack.tls)
+            running.callback(channels.close)
             session = await running.enter_async_context(ClientSession())
             modules = {
-                name: Supervisor(name, module, environ, session, board, on_change, on_line=on_line)
+                name: Supervisor(name, module, environ, session, board, channels, on_change, on_line=on_line)
                 for name, module in stack.modules.items()
             }
             if stack.gateway is not None:

@@ -65,6 +65,10 @@ class Module(_Table):
     ready_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")] | None = None
     listen: Annotated[str, StringConstraints(min_length=1, max_length=255)] = "127.0.0.1:0"
     """Where a module of kind ``module`` serves: ``ip:port`` (0: one of its choice, which it announces), or a path."""
+    channels: list[Literal["unix", "tcp"]] = ["unix"]
+    """What it may connect to besides its standard streams; ``tcp`` is TLS if the stack has ``tls``."""
+    identify: Literal["token", "listener"] = "token"
+    """How a channel is known to be this module's. One built with the Rust SDK knows no tokens: ``listener``."""
     mount: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=255)] = ""
     """What its endpoints begin with at the gateway; the module hears the whole path."""
     directory: Path | None = None
@@ -93,9 +97,22 @@ class Gateway(_Table):
     """Requests to one module at a time."""
 
 
+class Tls(_Table):
+    """PEM files for the TCP channels of modules. With ``is_mutual`` modules show a certificate too."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+    server_name: str | None = None
+    module_certificate: Path | None = None
+    module_key: Path | None = None
+    is_mutual: bool = Field(default=False, alias="mutual")
+
+
 class Stack(_Table):
     modules: Annotated[dict[Name, Module], Field(min_length=1, max_length=256)]
     gateway: Gateway | None = None
+    tls: Tls | None = None
 
 
 def read_stack(path: Path) -> Stack:
@@ -116,7 +133,10 @@ def read_stack(path: Path) -> Stack:
         name: module.model_copy(update={"directory": base / (module.directory or "")})
         for name, module in stack.modules.items()
     }
-    return stack.model_copy(update={"modules": placed})
+    tls = stack.tls and stack.tls.model_copy(
+        update={name: base / value for name, value in stack.tls if isinstance(value, Path)}
+    )
+    return stack.model_copy(update={"modules": placed, "tls": tls})
 
 
 def parse_stack(document: Mapping[str, Any], source: str) -> Stack:

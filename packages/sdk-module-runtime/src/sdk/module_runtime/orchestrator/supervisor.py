@@ -9,6 +9,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sdk.core.errors import SdkError
 from sdk.module_runtime.errors import RuntimeModuleError
 from sdk.module_runtime.orchestrator.bell import Bell
 from sdk.module_runtime.orchestrator.instance import Instance, Setting
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession
 
+    from sdk.module_runtime.orchestrator.listeners import ChannelSetup
     from sdk.module_runtime.orchestrator.stack import Module
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
 
@@ -44,6 +46,7 @@ class Supervisor:
         environ: Mapping[str, str],
         session: ClientSession,
         board: Switchboard,
+        channels: ChannelSetup,
         on_change: Callable[[str, State], None],
         *,
         on_line: Callable[[str, str, str], None] | None = None,
@@ -62,7 +65,15 @@ class Supervisor:
         self._logs = LogCollector(self._line, clock)
         environment = environment_of(name, module, environ)
         self._setting = Setting(
-            name, module, program_of(name, module, environment), environment, board, session, self._logs, clock
+            name,
+            module,
+            program_of(name, module, environment),
+            environment,
+            board,
+            channels,
+            session,
+            self._logs,
+            clock,
         )
         self._budget = self._full_budget()
         self._wanted, self._ended, self._again = True, False, False
@@ -118,8 +129,8 @@ class Supervisor:
     async def _successor(self) -> Instance:
         try:
             successor = await Instance.start(self._setting)
-        except OSError as error:
-            raise NotReplaced(f"{self.name} cannot be started: {error.strerror or error}") from error
+        except (OSError, SdkError) as error:
+            raise NotReplaced(f"{self.name} cannot be started: {error}") from error
         ready, exited = asyncio.ensure_future(successor.until_ready()), asyncio.ensure_future(successor.process.wait())
         try:
             await asyncio.wait((ready, exited), timeout=self.module.start_timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -168,8 +179,9 @@ class Supervisor:
         """From start to exit of one process, or of those that replace it. STOPPED afterwards if that was asked for."""
         try:
             self.instance = await Instance.start(self._setting)
-        except OSError as error:
-            _log.error("module_not_started", module_id=self.name, reason=error.strerror or str(error))
+        except (OSError, SdkError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            _log.error("module_not_started", module_id=self.name, reason=reason)
             return
         try:
             if await self._becomes_ready(self.instance):

@@ -53,7 +53,7 @@ class FrameDecoder:
     """
 
     def __init__(self, *, max_payload: int = DEFAULT_MAX_PAYLOAD, message_pack: bool = False) -> None:
-        self._max_payload, self._message_pack = max_payload, message_pack
+        self.max_payload, self._message_pack = max_payload, message_pack
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:
@@ -65,7 +65,7 @@ class FrameDecoder:
         try:
             while len(self._buffer) - start >= HEADER.size:
                 header = bytes(self._buffer[start : start + HEADER.size])
-                length, format_ = decode_header(header, max_payload=self._max_payload, message_pack=self._message_pack)
+                length, format_ = decode_header(header, max_payload=self.max_payload, message_pack=self._message_pack)
                 end = start + HEADER.size + length
                 if len(self._buffer) < end:
                     return

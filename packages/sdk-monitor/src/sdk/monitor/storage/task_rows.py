@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, case, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from sdk.monitor.storage.tables import monitor_log, monitor_tasks
-from sdk.service.database import Prepared
+from sdk.service.database import Prepared, insert_or_ignore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,16 +22,11 @@ _L = monitor_log.c
 _FREE = or_(_M.lease_until.is_(None), _M.lease_until < bindparam("now"))
 _NAMED = _M.name.in_(bindparam("names", expanding=True))
 
-_REGISTER = Prepared(
-    insert(monitor_tasks),
-    sqlite=sqlite.insert(monitor_tasks).on_conflict_do_nothing(),
-    postgresql=postgresql.insert(monitor_tasks).on_conflict_do_nothing(),
-    mysql=mysql.insert(monitor_tasks).prefix_with("IGNORE"),
-)
+_REGISTER = insert_or_ignore(monitor_tasks)
 _DUE = select(_M.name, _M.state, _M.failures, _M.owner).where(_NAMED, _M.next_run <= bindparam("now"), _FREE)
-_CLAIMABLE = Prepared(_DUE, postgresql=_DUE.with_for_update(skip_locked=True))
+_CLAIMABLE = Prepared(_DUE, postgresql=lambda: _DUE.with_for_update(skip_locked=True))
 _ANY = select(_M.name, _M.state, _M.failures, _M.owner).where(_NAMED, _FREE)
-_CLAIMABLE_NOW = Prepared(_ANY, postgresql=_ANY.with_for_update(skip_locked=True))
+_CLAIMABLE_NOW = Prepared(_ANY, postgresql=lambda: _ANY.with_for_update(skip_locked=True))
 _BUSY = Prepared(
     select(_M.name, _M.owner, _M.lease_until).where(
         _NAMED, _M.next_run <= bindparam("now"), _M.lease_until >= bindparam("now"), _M.owner != bindparam("own")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Params = Mapping[str, Any]
 Process = Callable[[Any], Any]
 Description = Sequence[Sequence[Any]]
+Make = Callable[[], "Executable"]
 
 _VARIANTS = 256  # SQL texts kept for one statement, by the columns of an INSERT or the lengths of its IN lists
 
@@ -36,29 +37,31 @@ class Prepared:
     """A statement as a module constant: ``FIND = Prepared(select(t).where(t.c.id == bindparam("id")))``.
 
     An INSERT takes the columns to fill from the parameters it is run with, unless it names its values itself;
-    Python-side column defaults are filled in. ``sqlite``, ``postgresql`` and ``mysql`` replace the statement for one
-    dialect, where an upsert has no common form. Expanding IN parameters take a list. Safe to use from any thread.
+    Python-side column defaults are filled in. ``sqlite``, ``postgresql`` and ``mysql`` make the statement for one
+    dialect, when it is first run there. Expanding IN parameters take a list. Safe to use from any thread.
     """
 
-    __slots__ = ("_alternatives", "_compiled", "_statement")
+    __slots__ = ("_alternatives", "_compiled", "_statement", "_statements")
 
     def __init__(
         self,
         statement: Executable,
         *,
-        sqlite: Executable | None = None,
-        postgresql: Executable | None = None,
-        mysql: Executable | None = None,
+        sqlite: Make | None = None,
+        postgresql: Make | None = None,
+        mysql: Make | None = None,
     ) -> None:
         self._statement = statement
         self._alternatives = {"sqlite": sqlite, "postgresql": postgresql, "mysql": mysql, "mariadb": mysql}
+        self._statements: dict[str, Executable] = {}
         self._compiled: dict[tuple[str, frozenset[str] | None], Compiled] = {}
 
     def compiled(self, dialect: Dialect, key: str, params: Params) -> Compiled:
         """The form for ``dialect``; ``key`` names the dialect and whatever of its version matters."""
-        statement = self._alternatives.get(dialect.name)
+        statement = self._statements.get(dialect.name)
         if statement is None:
-            statement = self._statement
+            make = self._alternatives.get(dialect.name)
+            statement = self._statements[dialect.name] = self._statement if make is None else make()
         names = frozenset(params) if isinstance(statement, Insert) else None
         found = self._compiled.get((key, names))
         if found is None:

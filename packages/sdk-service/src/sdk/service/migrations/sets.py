@@ -1,29 +1,31 @@
-"""What one distribution owns in a database, and its alembic history."""
+"""What one distribution owns in a database, and its alembic history.
+
+Alembic is imported where something is to be done: a service that finds its tables current starts without it.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.runtime.environment import EnvironmentContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
+import sqlalchemy as sa
 
-from sdk.core.errors import SchemaTooNew
+from sdk.core.errors import SchemaTooNew, StorageError
 from sdk.service.database.types import LongBinary, LongText, Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
     from sqlalchemy import Connection, MetaData
 
 BASE: Final = "base"
 HEAD: Final = "head"
+_NUMBERED = re.compile(r"([0-9]{4})_\w+\.py")
 _ALEMBIC = threading.Lock()
 """``alembic.op`` and ``alembic.context`` belong to the process: one migration at a time, whatever the database."""
 
@@ -32,7 +34,8 @@ _ALEMBIC = threading.Lock()
 class MigrationSet:
     """The tables and the migrations of one component.
 
-    ``package`` is the import name of the package that holds ``versions/``. ``tables`` are all table names the component
+    ``package`` is the import name of the package that holds ``versions/``, whose files are named for their revision:
+    ``0002_add_labels.py``. The history is a line. ``tables`` are all table names the component
     owns or ever owned; the default is those of ``metadata``. Nothing else in the database is looked at, so components
     share one database without seeing each other.
     """
@@ -61,6 +64,8 @@ class MigrationSet:
         return type_ != "table" or name in self.tables
 
     def config(self, connection: Connection | None = None) -> Config:
+        from alembic.config import Config
+
         config = Config()
         config.set_main_option("script_location", str(files(self.package)).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
@@ -81,36 +86,47 @@ class MigrationSet:
         }
 
     def script(self) -> ScriptDirectory:
+        from alembic.script import ScriptDirectory
+
         return ScriptDirectory.from_config(self.config())
+
+    def revisions(self) -> list[str]:
+        """Those this release knows, oldest first."""
+        names = (file.name for file in files(self.package).joinpath("versions").iterdir())
+        return sorted(match[1] for match in map(_NUMBERED.fullmatch, names) if match)
 
     def head(self) -> str:
         """The newest revision this release knows."""
-        head = self.script().get_current_head()
-        if head is None:
+        known = self.revisions()
+        if not known:
             raise ValueError(f"{self.package} holds no migration")
-        return head
+        return known[-1]
 
     def current(self, connection: Connection) -> str | None:
         """The revision of the database, or None. Raises ``SchemaTooNew`` if this release does not know it."""
-        found = MigrationContext.configure(connection, opts=self.options()).get_current_revision()
-        if found is not None and not self._knows(found):
-            raise SchemaTooNew(self.component, found, self.head())
-        return found
-
-    def _knows(self, revision: str) -> bool:
-        try:
-            return self.script().get_revision(revision) is not None
-        except CommandError:
-            return False
+        if not sa.inspect(connection).has_table(self.version_table):
+            return None
+        column: sa.ColumnClause[str] = sa.column("version_num")
+        found = connection.scalars(sa.select(column).select_from(sa.table(self.version_table, column))).all()
+        if len(found) > 1:
+            raise StorageError(f"{self.version_table} holds {len(found)} rows where one should be")
+        if found and found[0] not in self.revisions():
+            raise SchemaTooNew(self.component, found[0], self.head())
+        return found[0] if found else None
 
     def drift(self, connection: Connection) -> list[Any]:
         """Differences between the models and the database; empty when they agree."""
+        from alembic.autogenerate import compare_metadata
+        from alembic.migration import MigrationContext
+
         context = MigrationContext.configure(connection, opts=self.options())
         return list(compare_metadata(context, self.metadata))
 
     def upgrade(self, connection: Connection, revision: str = HEAD) -> None:
         """Run what is missing, inside the caller's transaction."""
-        self.current(connection)
+        found = self.current(connection)
+        if found is not None and found == (self.head() if revision == HEAD else revision):
+            return
         script = self.script()
         self._run(connection, script, lambda found, _context: script._upgrade_revs(revision, found))
 
@@ -120,6 +136,8 @@ class MigrationSet:
         self._run(connection, script, lambda found, _context: script._downgrade_revs(revision, found))
 
     def _run(self, connection: Connection, script: ScriptDirectory, steps: Callable[..., Any]) -> None:
+        from alembic.runtime.environment import EnvironmentContext
+
         environment = EnvironmentContext(self.config(connection), script, fn=steps)
         with _ALEMBIC, environment:
             environment.configure(connection=connection, **self.options())

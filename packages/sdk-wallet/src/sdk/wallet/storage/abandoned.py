@@ -11,7 +11,7 @@ from sdk.service.database import Prepared
 from sdk.wallet.lifecycle import TransactionStatus, next_transaction_status, predicates
 from sdk.wallet.lifecycle import evidence as by
 from sdk.wallet.storage.lifecycle_tables import wallet_request_schedule
-from sdk.wallet.storage.request_claims import upsert
+from sdk.wallet.storage.request_claims import upsert_schedule
 from sdk.wallet.storage.spends import release_unsigned_inputs
 from sdk.wallet.storage.tables import outputs, proven_tx_reqs, transactions, wallet_pending_actions
 
@@ -55,7 +55,7 @@ _HOLDING = Prepared(
     .order_by(_R.provenTxReqId)
     .limit(bindparam("most"))
 )
-_REVIEW_LATER = upsert("nextSend")
+_REVIEW_LATER = upsert_schedule("nextSend")
 
 
 def give_up_abandoned(unit: Unit, *, now: datetime, older_than: timedelta, limit: int) -> tuple[int, int]:

@@ -15,11 +15,10 @@ from sqlalchemy import LargeBinary, and_, bindparam, cast, null, select, union_a
 from sdk.core.beef import Beef
 from sdk.core.merkle_path import MerklePath
 from sdk.core.transaction import Transaction
-from sdk.service.database import Prepared
+from sdk.service.database import Prepared, insert_or_ignore
 from sdk.wallet.errors import AncestryIncomplete
 from sdk.wallet.lifecycle import RequestStatus
 from sdk.wallet.storage.batches import batches
-from sdk.wallet.storage.names import insert_ignoring
 from sdk.wallet.storage.tables import proven_tx_reqs, proven_txs, raw, wallet_ancestors, wallet_parents
 
 if TYPE_CHECKING:
@@ -91,9 +90,9 @@ def _ancestors() -> Any:
 
 
 _ANCESTORS = Prepared(_ancestors())
-_INSERT_PROVEN = insert_ignoring(proven_txs)
-_INSERT_ANCESTOR = insert_ignoring(wallet_ancestors)
-_INSERT_PARENT = insert_ignoring(wallet_parents)
+_INSERT_PROVEN = insert_or_ignore(proven_txs)
+_INSERT_ANCESTOR = insert_or_ignore(wallet_ancestors)
+_INSERT_PARENT = insert_or_ignore(wallet_parents)
 _REQUESTED = Prepared(select(proven_tx_reqs.c.txid).where(proven_tx_reqs.c.txid.in_(_TXIDS)))
 _KNOWN = Prepared(
     union_all(

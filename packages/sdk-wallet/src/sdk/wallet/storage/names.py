@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, true, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import bindparam, select, true, update
 
-from sdk.service.database import Prepared
+from sdk.service.database import Prepared, insert_or_ignore
 from sdk.wallet.storage.batches import batches
 from sdk.wallet.storage.tables import (
     output_baskets,
@@ -30,16 +29,6 @@ DEFAULT_BASKET = "default"
 DEFAULT_WANTED, DEFAULT_MINIMUM = 144, 32
 
 
-def insert_ignoring(table: Table[Any]) -> Prepared:
-    """An INSERT that leaves a row alone which is already there."""
-    return Prepared(
-        insert(table),
-        sqlite=sqlite.insert(table).on_conflict_do_nothing(),
-        postgresql=postgresql.insert(table).on_conflict_do_nothing(),
-        mysql=mysql.insert(table).prefix_with("IGNORE"),
-    )
-
-
 class NameTable:
     """The statements of one of the three tables of names; all have ``userId``, a name and ``isDeleted``."""
 
@@ -48,7 +37,7 @@ class NameTable:
         mine = table.c.userId == bindparam("user")
         named = name.in_(bindparam("names", expanding=True))
         self.find = Prepared(select(key.label("key"), name.label("name"), table.c.isDeleted).where(mine, named))
-        self.insert = insert_ignoring(table)
+        self.insert = insert_or_ignore(table)
         self.revive = Prepared(
             update(table)
             .where(mine, named, table.c.isDeleted == true())
@@ -83,8 +72,8 @@ BASKETS = NameTable(output_baskets, output_baskets.c.basketId, output_baskets.c.
 LABELS = NameTable(tx_labels, tx_labels.c.txLabelId, tx_labels.c.label)
 TAGS = NameTable(output_tags, output_tags.c.outputTagId, output_tags.c.tag)
 
-_MAP_LABELS = insert_ignoring(tx_labels_map)
-_MAP_TAGS = insert_ignoring(output_tags_map)
+_MAP_LABELS = insert_or_ignore(tx_labels_map)
+_MAP_TAGS = insert_or_ignore(output_tags_map)
 _REVIVE_LABELS = Prepared(
     update(tx_labels_map)
     .where(

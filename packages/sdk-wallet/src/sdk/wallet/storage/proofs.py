@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from sdk.service.database import Prepared
+from sdk.service.database import Prepared, upsert
 from sdk.wallet.lifecycle import RequestStatus, predicates
 from sdk.wallet.lifecycle import evidence as by
 from sdk.wallet.storage.lifecycle_tables import wallet_checkpoints, wallet_request_schedule
-from sdk.wallet.storage.request_claims import upsert
+from sdk.wallet.storage.request_claims import upsert_schedule
 from sdk.wallet.storage.requests import apply_evidence, complete_transactions, lock_request, restore_request
 from sdk.wallet.storage.tables import proven_tx_reqs, proven_txs, transactions
 
@@ -76,7 +75,7 @@ _DUE = Prepared(
     .order_by(func.coalesce(_S.nextProof, _R.updated_at), _R.provenTxReqId)
     .limit(bindparam("most"))
 )
-_CHECKED = upsert("nextProof", "checkedHeight", "proofMisses")
+_CHECKED = upsert_schedule("nextProof", "checkedHeight", "proofMisses")
 _BLOCKS = Prepared(
     select(_P.height, _P.blockHash)
     .where(_P.height <= bindparam("top"))
@@ -93,18 +92,7 @@ _IN_BLOCK = Prepared(
 _C = wallet_checkpoints.c
 _CHECKPOINT = Prepared(select(_C.height, _C.hash).where(_C.name == bindparam("wanted")))
 
-
-def _save() -> Prepared:
-    columns = ("updated_at", "height", "hash")
-    lite, server, maria = (module.insert(wallet_checkpoints) for module in (sqlite, postgresql, mysql))
-    return Prepared(
-        lite.on_conflict_do_update(index_elements=["name"], set_={c: lite.excluded[c] for c in columns}),
-        postgresql=server.on_conflict_do_update(index_elements=["name"], set_={c: server.excluded[c] for c in columns}),
-        mysql=maria.on_duplicate_key_update({c: maria.inserted[c] for c in columns}),
-    )
-
-
-_SAVE = _save()
+_SAVE = upsert(wallet_checkpoints, ["name"], ["updated_at", "height", "hash"])
 
 
 @dataclass(frozen=True, slots=True)

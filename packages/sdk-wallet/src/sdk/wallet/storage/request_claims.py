@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, or_, select, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from sdk.core.errors import StorageError
-from sdk.service.database import Prepared
+from sdk.service.database import Prepared, upsert
 from sdk.wallet.lifecycle import TRANSACTION_TRANSITIONS, RequestStatus, predicates
 from sdk.wallet.lifecycle import evidence as by
 from sdk.wallet.storage.lifecycle_tables import wallet_request_schedule
@@ -46,18 +45,9 @@ class Claimed:
     until: datetime
 
 
-def upsert(*columns: str) -> Prepared:
+def upsert_schedule(*columns: str) -> Prepared:
     """INSERT a row of ``wallet_request_schedule``, or set ``columns`` of the one that is there."""
-    lite = sqlite.insert(wallet_request_schedule)
-    server = postgresql.insert(wallet_request_schedule)
-    maria = mysql.insert(wallet_request_schedule)
-    return Prepared(
-        lite.on_conflict_do_update(index_elements=["provenTxReqId"], set_={c: lite.excluded[c] for c in columns}),
-        postgresql=server.on_conflict_do_update(
-            index_elements=["provenTxReqId"], set_={c: server.excluded[c] for c in columns}
-        ),
-        mysql=maria.on_duplicate_key_update({c: maria.inserted[c] for c in columns}),
-    )
+    return upsert(wallet_request_schedule, ["provenTxReqId"], columns)
 
 
 _FREE_LEASE = or_(_S.leaseUntil.is_(None), _S.leaseUntil < bindparam("now"))
@@ -75,7 +65,7 @@ def _candidates(*where: Any) -> Select[Any]:
 
 
 def _locking(statement: Select[Any]) -> Prepared:
-    return Prepared(statement, postgresql=statement.with_for_update(skip_locked=True, of=proven_tx_reqs))
+    return Prepared(statement, postgresql=lambda: statement.with_for_update(skip_locked=True, of=proven_tx_reqs))
 
 
 _WAITING = _locking(_candidates(_FREE_LEASE, _DUE, _AGED).limit(bindparam("most")))
@@ -91,7 +81,7 @@ _LEASED = Prepared(
     .join(wallet_request_schedule, _S.provenTxReqId == _R.provenTxReqId)
     .where(_R.txid.in_(bindparam("txids", expanding=True)), _S.leaseUntil >= bindparam("now"), _R.status.in_(TO_SEND))
 )
-_LEASE = upsert("owner", "leaseUntil")
+_LEASE = upsert_schedule("owner", "leaseUntil")
 _MARK = Prepared(
     update(proven_tx_reqs)
     .where(_R.provenTxReqId.in_(bindparam("ids", expanding=True)), _R.status.in_(TO_SEND))

@@ -10,8 +10,8 @@ from sqlalchemy import bindparam, insert, select
 
 from sdk.core.errors import NetworkChainMismatch
 from sdk.core.storage import FindOrInsertUserResult, TableSettings, TableUser
-from sdk.service.database import Prepared
-from sdk.wallet.storage.names import BASKETS, DEFAULT_BASKET, DEFAULT_MINIMUM, DEFAULT_WANTED, insert_ignoring
+from sdk.service.database import Prepared, insert_or_ignore
+from sdk.wallet.storage.names import BASKETS, DEFAULT_BASKET, DEFAULT_MINIMUM, DEFAULT_WANTED
 from sdk.wallet.storage.tables import settings, users
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MAX_OUTPUT_SCRIPT = 1024
 _SETTINGS = Prepared(select(settings).limit(2))
 _INSERT_SETTINGS = Prepared(insert(settings))
 _USER = Prepared(select(users).where(users.c.identityKey == bindparam("key")))
-_INSERT_USER = insert_ignoring(users)
+_INSERT_USER = insert_or_ignore(users)
 _DBTYPE = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL"}
 
 

@@ -9,7 +9,7 @@
         await transaction.commit()
 """
 
-from sdk.module_runtime.data.database.config import DatabaseConfig, PoolConfig
+from sdk.module_runtime.data.database.config import DatabaseConfig
 from sdk.module_runtime.data.database.direct import Database, Transaction, open_database
 from sdk.module_runtime.data.database.errors import (
     CommitUnknown,
@@ -21,6 +21,7 @@ from sdk.module_runtime.data.database.errors import (
     TransactionError,
 )
 from sdk.module_runtime.data.database.row import Row
+from sdk.module_runtime.data.pool import PoolConfig
 
 __all__ = [
     "CommitUnknown",

@@ -1,0 +1,60 @@
+"""Two real modules under the real orchestrator ask one another."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import ClientSession
+
+from sdk.module_runtime.orchestrator.lifecycle import State
+from sdk.module_runtime.orchestrator.switchboard import Switchboard
+from support.running_stack import running
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PROGRAM = Path(__file__).parent / "echo_module.py"
+ECHO = {"kind": "module", "command": [sys.executable, str(PROGRAM)]}
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@asynccontextmanager
+async def two_modules() -> AsyncIterator[ClientSession]:
+    board = Switchboard()
+    async with running({"one": ECHO, "two": ECHO}, board, gateway={}) as seen:
+        await seen.until("one", State.READY)
+        await seen.until("two", State.READY)
+        async with ClientSession(board.api) as client:
+            yield client
+
+
+async def ask(client: ClientSession, target: str, value: Any) -> Any:
+    async with client.post(f"/ask/{target}", json=value) as answer:
+        return await answer.json() if answer.status == 200 else (answer.status, await answer.text())
+
+
+async def test_a_question_gets_the_answer_of_the_other_module_however_many_are_on_their_way() -> None:
+    async with two_modules() as client:
+        answers = await asyncio.gather(*(ask(client, "two/double", number) for number in range(40)))
+        assert [each["double"] for each in answers] == [number * 2 for number in range(40)]
+        assert {each["source"] for each in answers} <= {"one", "two"}
+
+
+async def test_no_answer_is_an_error_that_says_why_and_no_more() -> None:
+    async with two_modules() as client:
+        for target, value, code in (
+            ("two/double", "text", "no_number"),
+            ("two/nowhere", 1, "not_found"),
+            ("two/broken", 1, "failed"),
+            ("nobody/double", 1, "not_found"),
+        ):
+            status, text = await ask(client, target, value)
+            assert status == 502, (target, text)
+            assert code in text, (target, text)
+            assert "secret" not in text
