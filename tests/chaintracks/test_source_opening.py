@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sdk.chaintracks.sources.cdn import CdnSource
+from sdk.chaintracks.sources.header_service import HeaderServiceSource
 from sdk.chaintracks.sources.opening import SourceContext, open_sources
 from sdk.chaintracks.sources.p2p import PeerSource
-from sdk.chaintracks.sources.whatsonchain import WhatsOnChainSource
+from sdk.chaintracks.sources.whatsonchain import DevnetSource, WhatsOnChainSource
 from sdk.core.chain import MAIN, MOCK, TERATEST
 from sdk.core.errors import ConfigurationError
 
@@ -24,12 +26,14 @@ async def kinds(parameters: ChainParameters, *written: str) -> list[type]:
 
 
 async def test_a_public_network_has_sources_of_its_own() -> None:
-    assert await kinds(MAIN) == [WhatsOnChainSource, PeerSource]
+    assert await kinds(MAIN) == [CdnSource, WhatsOnChainSource, PeerSource]
 
 
 async def test_kinds_places_and_urls_may_be_mixed() -> None:
     written = ("p2p:127.0.0.1,localhost:9", "http://127.0.0.1:1/v1/bsv/mock", "whatsonchain:https://x.example/v1")
     assert await kinds(MOCK, *written) == [PeerSource, WhatsOnChainSource, WhatsOnChainSource]
+    others = ("devnet", "devnet:http://127.0.0.1:1", "chaintracks:http://127.0.0.1:2", "cdn:http://127.0.0.1:3/x")
+    assert await kinds(MOCK, *others) == [DevnetSource, DevnetSource, HeaderServiceSource, CdnSource]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +43,14 @@ async def test_kinds_places_and_urls_may_be_mixed() -> None:
         (MOCK, ("p2p",), "mock has no seeds"),
         (TERATEST, ("p2p:127.0.0.1",), "magic is not known"),
         (MAIN, ("p2p:host:port",), "no address of a node"),
-        (MAIN, ("carrier-pigeon",), r"no kind of source is named 'carrier-pigeon' \(there are p2p, whatsonchain"),
+        (
+            MAIN,
+            ("carrier-pigeon",),
+            r"no kind of source is named 'carrier-pigeon' \(there are cdn, chain",
+        ),
+        (MOCK, ("cdn",), "no CDN serves mock"),
+        (MAIN, ("cdn:/no/such/folder",), "no such folder"),
+        (MAIN, ("chaintracks",), "write chaintracks:http"),
         (MAIN, ("ftp://example",), "no kind of source is named 'ftp'"),
     ],
 )

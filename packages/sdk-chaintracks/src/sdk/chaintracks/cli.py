@@ -31,7 +31,8 @@ def command() -> None:
 @click.option(
     "--source",
     multiple=True,
-    help="Base URL of WhatsOnChain's wire with the network, whatsonchain, p2p or p2p:HOST:PORT; may be repeated.",
+    help="whatsonchain, p2p[:HOST:PORT], cdn[:URL or FOLDER], chaintracks:URL, devnet[:URL], or a URL of WhatsOnChain's"
+    " wire with the network; may be repeated, the first is asked first.",
 )
 @click.option("--database", help="sqlite:///path, postgresql+psycopg://… or mysql+pymysql://…")
 @click.option("--store", help="files, files:FOLDER or sql.  [default: files, in a folder beside the database]")
@@ -71,6 +72,7 @@ def verify(file: Path, from_height: int, network: str) -> None:
 
 def _sources(settings: ChaintracksSettings) -> list[HeaderSource | RunSource]:
     from sdk.chaintracks.sources.opening import SourceContext, open_sources
+    from sdk.chaintracks.store.folders import beside
     from sdk.core.chain import ChainParameters
 
     key = settings.api_key.get_secret_value() if settings.api_key is not None else None
@@ -78,7 +80,9 @@ def _sources(settings: ChaintracksSettings) -> list[HeaderSource | RunSource]:
         parameters = ChainParameters.named(settings.network)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    return open_sources(settings.source, SourceContext(parameters, key, settings.pause))
+    home = beside(settings.database, settings.network, Path.cwd())
+    cache = home.with_name(f"{home.name}-downloads")
+    return open_sources(settings.source, SourceContext(parameters, key, settings.pause, cache))
 
 
 async def _serve(settings: ChaintracksSettings) -> None:

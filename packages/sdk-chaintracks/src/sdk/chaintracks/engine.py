@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -26,11 +27,20 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-class Chaintracks:
-    """``start`` begins to follow every source on its own; ``sync`` looks once, now. Times in seconds.
+HEAD_START = 15.0
+"""Seconds a source has for its first look before the next one begins too."""
+MAX_TIP_AGE = {"main": 24 * 3600.0, "test": 24 * 3600.0}
+"""Seconds after which a tip is too old to be the network's, where miners never rest."""
 
-    It counts as current while some source has confirmed, within ``stale_after``, that we have its best block, and our
-    chain has the work the network is known to have.
+
+class Chaintracks:
+    """``start`` begins to follow every source; ``sync`` looks once, now. Times in seconds.
+
+    The order of ``sources`` is that of the first look: each begins when the one before has ended its own, so that the
+    long way is not fetched from all of them at once, or after ``head_start``. From then on each goes its own way.
+
+    It counts as current while some source has confirmed, within ``stale_after``, that we have its best block, our tip
+    is no older than ``max_tip_age`` (None: the network's), and our chain has the work the network is known to have.
     """
 
     def __init__(
@@ -41,11 +51,14 @@ class Chaintracks:
         interval: float = 10.0,
         max_backoff: float = 300.0,
         stale_after: float = 900.0,
+        head_start: float = HEAD_START,
+        max_tip_age: float | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Clock = system_clock,
     ) -> None:
         self.chain, self.clock = chain, clock
-        self._monotonic, self._stale_after = monotonic, stale_after
+        self._monotonic, self._stale_after, self._head_start = monotonic, stale_after, head_start
+        self._max_tip_age = MAX_TIP_AGE.get(chain.rules.chain) if max_tip_age is None else max_tip_age
         self.followers = [
             _follower(source)(chain, source, interval=interval, max_backoff=max_backoff, clock=monotonic, now=clock)
             for source in sources
@@ -87,12 +100,30 @@ class Chaintracks:
         return cls(headers, sources, interval=interval, max_backoff=max_backoff, stale_after=stale_after, clock=clock)
 
     async def start(self) -> None:
-        for each in self.followers:
-            self._tasks.append(asyncio.create_task(each.follow(self._stop), name=f"follow {each.source.name}"))
+        done = [asyncio.Event() for _ in self.followers]
+        for at, each in enumerate(self.followers):
+            self._tasks.append(asyncio.create_task(self._follow(at, done), name=f"follow {each.source.name}"))
 
     async def sync(self) -> None:
-        """Ask every source once, now."""
-        await asyncio.gather(*(each.step() for each in self.followers))
+        """Ask every source once, in their order."""
+        done = [asyncio.Event() for _ in self.followers]
+        await asyncio.gather(*(self._look(at, done) for at in range(len(done))))
+
+    async def _follow(self, at: int, done: list[asyncio.Event]) -> None:
+        delay = await self._look(at, done)
+        await self.followers[at].rest(delay, self._stop)
+        await self.followers[at].follow(self._stop)
+
+    async def _look(self, at: int, done: list[asyncio.Event]) -> float:
+        """The look of one source, after that of the one before or the head starts of all before."""
+        try:
+            if at:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(at * self._head_start):
+                        await done[at - 1].wait()
+            return await self.followers[at].step()
+        finally:
+            done[at].set()
 
     async def stop(self) -> None:
         self._stop.set()
@@ -118,13 +149,17 @@ class Chaintracks:
 
     def fault(self) -> str | None:
         """None, or why the chain shown here may not be the best one."""
-        reached = [each.current_at for each in self.followers if each.current_at is not None]
+        telling = [each for each in self.followers if each.tells] or self.followers
+        reached = [each.current_at for each in telling if each.current_at is not None]
         if not reached:
-            reasons = [f"{each.source.name}: {each.last_error or 'no answer yet'}" for each in self.followers]
+            reasons = [f"{each.source.name}: {each.last_error or 'no answer yet'}" for each in telling]
             return f"not synchronised yet ({'; '.join(reasons) or 'no source is configured'})"
         age = self._monotonic() - max(reached)
         if age > self._stale_after:
             return f"no source has confirmed the tip for {age:.0f} s"
+        old = self.clock().timestamp() - self.chain.tip.time
+        if self._max_tip_age is not None and old > self._max_tip_age:
+            return f"the tip at height {self.chain.tip.height} is {old / 3600:.0f} hours old: the sources are behind"
         if self.chain.tip.work < self.chain.rules.minimum_work:
             name = self.chain.rules.chain
             return f"at height {self.chain.tip.height} the chain has less work than {name} is known to have"

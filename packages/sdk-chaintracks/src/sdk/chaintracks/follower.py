@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sdk.chaintracks.sources import HeaderSource, SourceTip
 
 CHUNK = 2000
-"""Headers that are fetched, checked and stored at a time while the chain only grows."""
+"""Headers of a full answer of a node, and what sources without files are asked for at a time."""
 MAX_BRANCH = 50_000
 """Headers of a branch that are held until all of it can be compared with ours."""
 
@@ -28,15 +28,29 @@ class Follower(SourceLoop):
 
     async def synchronise(self) -> int:
         tip = await self.source.tip()
-        if tip.hash in self.chain.tree:
-            return tip.height
-        fork = await self._fork(tip)
-        if fork < self.chain.tip.height:
-            await self._take_branch(fork + 1, tip)
-        else:
-            for first in range(fork + 1, tip.height + 1, CHUNK):
-                await self._take(await self._fetch(first, min(first + CHUNK - 1, tip.height)))
+        while not await self._has(tip):
+            fork = await self._fork(tip)
+            if fork < self.chain.tip.height:
+                await self._take_branch(fork + 1, tip)
+                break
+            if not await self._grow(fork + 1, tip):
+                break
         return tip.height
+
+    async def _has(self, tip: SourceTip) -> bool:
+        return tip.hash in self.chain.tree or await self.chain.hash_at(tip.height) == tip.hash
+
+    async def _grow(self, first: int, tip: SourceTip) -> bool:
+        """Add headers after our tip, in stretches that end where files of as many would; whether another source has
+        overtaken this one meanwhile."""
+        at_once = self.source.at_once
+        while first <= tip.height:
+            if self.chain.tip.height >= first:
+                return True
+            last = min((first // at_once + 1) * at_once - 1, tip.height)
+            await self._take(await self._fetch(first, last))
+            first = last + 1
+        return False
 
     async def _fork(self, tip: SourceTip) -> int:
         """A height at which the source has our block, and above which it may not; steps back in doubling strides."""
@@ -59,7 +73,10 @@ class Follower(SourceLoop):
         """A branch counts by its whole work, so it is fetched whole before it is offered."""
         if tip.height - first >= MAX_BRANCH:
             raise SourceLied(self.source.name, f"its chain leaves ours at height {first}, too far below {tip.height}")
-        parts = [await self._fetch(at, min(at + CHUNK - 1, tip.height)) for at in range(first, tip.height + 1, CHUNK)]
+        at_once = self.source.at_once
+        parts = [
+            await self._fetch(at, min(at + at_once - 1, tip.height)) for at in range(first, tip.height + 1, at_once)
+        ]
         await self._take(b"".join(parts))
 
     async def _fetch(self, first: int, last: int) -> bytes:

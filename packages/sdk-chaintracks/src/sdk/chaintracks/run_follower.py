@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from sdk.chaintracks.consensus.fields import HEADER, header_hash, previous_hash
@@ -22,18 +21,6 @@ class RunFollower(SourceLoop):
     """A new block is fetched when it is announced, and ``interval`` after the last look at the latest."""
 
     source: RunSource
-
-    async def rest(self, delay: float, stop: asyncio.Event) -> None:
-        if self.failures:
-            await super().rest(delay, stop)
-            return
-        waits = [asyncio.create_task(stop.wait()), asyncio.create_task(self.source.news())]
-        try:
-            await asyncio.wait(waits, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
 
     async def synchronise(self) -> int:
         reason = ""

@@ -8,8 +8,9 @@ from sdk.service.settings import Settings
 
 
 class ChaintracksSettings(Settings, component="chaintracks"):
-    """Durations are in seconds. ``source`` lists kinds of source (``whatsonchain``, ``p2p``), with a place after a
-    colon where wanted, and bases of WhatsOnChain's wire; empty means both kinds, for ``main``, ``test`` and ``stn``.
+    """Durations are in seconds. ``source`` lists kinds of source (``cdn``, ``whatsonchain``, ``p2p``, ``chaintracks``,
+    ``devnet``), with a place after a colon where wanted, and bases of WhatsOnChain's wire; empty means the first three,
+    for ``main`` and ``test`` (``stn`` has no CDN).
     ``store`` is ``files`` (flat files in a folder beside an SQLite database, or in the working directory),
     ``files:FOLDER``, or ``sql`` (everything in the database)."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from sdk.chaintracks.errors import SourceLied
+from sdk.chaintracks.sources import Announcing, RunSource
 from sdk.core.errors import SdkError
 from sdk.service.logging import get_logger
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sdk.chaintracks.chain import HeaderChain
-    from sdk.chaintracks.sources import HeaderSource, RunSource
+    from sdk.chaintracks.sources import HeaderSource
     from sdk.core.ports import Clock
 
 log = get_logger(__name__)
@@ -67,6 +67,11 @@ class SourceLoop(ABC):
         self.last_seen: datetime | None = None
 
     @property
+    def tells(self) -> bool:
+        """Whether the source knows what the best block of the network is."""
+        return isinstance(self.source, RunSource) or self.source.live
+
+    @property
     def status(self) -> SourceStatus:
         state: Literal["ok", "backing_off", "quarantined"] = "ok"
         if self.last_error is not None:
@@ -79,10 +84,16 @@ class SourceLoop(ABC):
             await self.rest(await self.step(), stop)
 
     async def rest(self, delay: float, stop: asyncio.Event) -> None:
-        """Wait for ``delay`` seconds, or until ``stop`` is set."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay):
-                await stop.wait()
+        """Wait for ``delay`` seconds, or until ``stop`` is set, or until a source that has not failed has news."""
+        waits = [asyncio.create_task(stop.wait())]
+        if isinstance(self.source, Announcing) and not self.failures:
+            waits.append(asyncio.create_task(self.source.news()))  # type: ignore[arg-type]
+        try:
+            await asyncio.wait(waits, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def step(self) -> float:
         """Look once; the seconds to wait before the next look."""

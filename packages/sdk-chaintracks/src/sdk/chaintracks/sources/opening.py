@@ -9,13 +9,15 @@ from sdk.core.errors import ConfigurationError, PluginNotFound
 from sdk.core.plugins import PluginRegistry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sdk.chaintracks.sources.ports import HeaderSource, RunSource
     from sdk.core.chain import ChainParameters
 
 GROUP: Final = "sdk.chaintracks.sources"
 DEFAULTS: Final = {
-    "main": ("whatsonchain", "p2p"),
-    "test": ("whatsonchain", "p2p"),
+    "main": ("cdn", "whatsonchain", "p2p"),
+    "test": ("cdn", "whatsonchain", "p2p"),
     "stn": ("whatsonchain", "p2p"),
 }
 """Sources of the public networks, when none is named."""
@@ -23,11 +25,13 @@ DEFAULTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """What every source may need. ``pause`` is the seconds between two requests, None for the source's own."""
+    """What every source may need. ``pause`` is the seconds between two requests, None for the source's own; ``cache`` a
+    folder for downloads, None for none."""
 
     parameters: ChainParameters
     api_key: str | None = None
     pause: float | None = None
+    cache: Path | None = None
 
 
 class SourceType(Protocol):

@@ -16,9 +16,15 @@ class SourceTip(NamedTuple):
 
 
 class HeaderSource(Protocol):
-    """Raises ``SourceUnavailable`` when it cannot tell, and for answers that make no sense."""
+    """Raises ``SourceUnavailable`` when it cannot tell, and for answers that make no sense.
+
+    ``at_once`` is how many headers are worth asking for at a time. ``live`` says that its tip is the network's, so that
+    it may confirm ours; a folder of files may be days behind.
+    """
 
     name: str
+    at_once: int
+    live: bool
 
     async def tip(self) -> SourceTip: ...
 
@@ -27,6 +33,15 @@ class HeaderSource(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """A source that tells of new blocks by itself."""
+
+    async def news(self) -> None:
+        """Return when there may be something new."""
+        ...
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdk.chaintracks.errors import SourceUnavailable
 from sdk.chaintracks.sources.header_files import HeaderFiles
+from sdk.chaintracks.sources.news import WhatsOnChainNews
 from sdk.chaintracks.sources.ports import SourceTip
 from sdk.core.errors import ParseError, ServiceError
 from sdk.core.header import BlockHeader
@@ -15,9 +16,15 @@ from sdk.service.http_client import HttpClient, HttpPolicy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sdk.chaintracks.sources.news import Announcements
     from sdk.chaintracks.sources.opening import SourceContext
 
 BASE_URL = "https://api.whatsonchain.com/v1/bsv"
+SOCKETS = {
+    "main": "wss://socket-v2.whatsonchain.com/websocket/blockHeaders",
+    "test": "wss://socket-v2-testnet.whatsonchain.com/websocket/blockHeaders",
+}
+DEVNET_URL = "http://127.0.0.1:8090"
 _AT_ONCE = 8
 _MAX_ANSWER = 256 * 1024
 _WORTH_A_FILE = 200
@@ -27,7 +34,13 @@ _NEWEST = 10
 
 
 class WhatsOnChainSource:
-    """``url`` is the base with the network (``…/v1/bsv/main``). ``pause`` seconds lie between two requests."""
+    """``url`` is the base with the network (``…/v1/bsv/main``). ``pause`` seconds lie between two requests.
+
+    ``socket`` tells of new blocks, if there is one.
+    """
+
+    at_once = 2000
+    live = True
 
     def __init__(
         self,
@@ -37,13 +50,14 @@ class WhatsOnChainSource:
         api_key: str | None = None,
         pause: float = 0.0,
         http: HttpClient | None = None,
+        socket: Announcements | None = None,
     ) -> None:
         self.name = name or url
         headers = {"Accept": "application/json", **({"Authorization": api_key} if api_key else {})}
         policy = HttpPolicy(timeout=15, max_response=_MAX_ANSWER, max_connections=_AT_ONCE)
         self._http = http or HttpClient(url, service=self.name, headers=headers, policy=policy)
         self._files = HeaderFiles(self._http, url)
-        self._pause = pause
+        self._pause, self._socket = pause, socket
         self._slots = asyncio.Semaphore(1 if pause else _AT_ONCE)
 
     @classmethod
@@ -53,7 +67,9 @@ class WhatsOnChainSource:
             return cls(location, api_key=context.api_key, pause=context.pause or 0.0)
         pause = _PUBLIC_PAUSE if context.pause is None else context.pause
         base = cls.base_url(context.parameters.name)
-        return cls(base, name="WhatsOnChain", api_key=context.api_key, pause=pause)
+        socket = SOCKETS.get(context.parameters.name)
+        news = None if socket is None else WhatsOnChainNews(socket)
+        return cls(base, name="WhatsOnChain", api_key=context.api_key, pause=pause, socket=news)
 
     @staticmethod
     def base_url(chain: str) -> str:
@@ -91,7 +107,13 @@ class WhatsOnChainSource:
                 raise each
         return b"".join(each for each in found if isinstance(each, bytes))
 
+    async def news(self) -> None:
+        """Return when the socket told of a block; without one, never."""
+        await (asyncio.Event().wait() if self._socket is None else self._socket.wait())
+
     async def close(self) -> None:
+        if self._socket is not None:
+            await self._socket.close()
         await self._http.close()
 
     async def _newest(self) -> dict[int, bytes]:
@@ -132,6 +154,15 @@ class WhatsOnChainSource:
         if header.hash() != value.get("hash"):
             raise SourceUnavailable(self.name, f"sent a header whose hash is not the one it names, at height {height}")
         return height, header.to_bytes()
+
+
+class DevnetSource(WhatsOnChainSource):
+    """A devnet of ours: ``devnet``, or ``devnet:http://host:port``; it speaks WhatsOnChain's wire."""
+
+    @classmethod
+    def open(cls, location: str, context: SourceContext) -> DevnetSource:
+        base = (location or DEVNET_URL).rstrip("/")
+        return cls(f"{base}/v1/bsv/{context.parameters.name}", name=f"devnet:{base}", pause=context.pause or 0.0)
 
 
 def _header_of(value: Mapping[str, Any]) -> BlockHeader:
