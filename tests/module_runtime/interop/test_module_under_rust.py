@@ -123,6 +123,18 @@ async def test_it_uses_the_database_and_the_cache_of_a_foreign_orchestrator(tmp_
         assert database.execute("SELECT count(*) FROM t").fetchone() == (2,)
 
 
+@pytest.mark.parametrize("over", ["stdio", "tcp"])
+async def test_it_asks_another_module_through_a_foreign_orchestrator(over: str) -> None:
+    async with rust_orchestrator(MODULE, tcp=over == "tcp") as rust:
+        await rust.saw("announce")
+        status, body = await rust.http("POST", "/ask/other", b"[1, 2]")
+        assert (status, json.loads(body)) == (200, {"endpoint": "sum", "asked": [1, 2]})
+        routed = await rust.saw("route_to_module", over)
+        assert (routed["target_module_id"], routed["target_endpoint"]) == ("other", "sum")
+        assert await rust.end() == 0
+    assert rust.strange == []
+
+
 async def test_it_goes_on_after_what_it_cannot_read() -> None:
     async with rust_orchestrator(MODULE) as rust:
         await rust.saw("announce")

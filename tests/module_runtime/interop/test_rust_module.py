@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,13 +13,14 @@ from aiohttp import ClientSession
 from sdk.core.errors import SdkError
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
+from support.requirements import rust_peer
 from support.running_stack import running
 from support.rust_rig import recorded, rust_module, until_recorded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from pathlib import Path
 
+SERVED = Path(__file__).parent / "programs" / "served_module.py"
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -70,7 +74,7 @@ async def test_it_gets_its_secrets_is_ready_and_ends_on_shutdown(tmp_path: Path)
 
 async def test_one_that_may_not_have_its_secret_fails_alone(tmp_path: Path) -> None:
     modules = {
-        "greedy": rust_module(tmp_path / "greedy", secrets=["OTHER"], kind={"restart": {"limit": 0}}),
+        "greedy": rust_module(tmp_path / "greedy", secrets=["OTHER"], patience=0.2, kind={"restart": {"limit": 0}}),
         "good": rust_module(tmp_path / "good"),
     }
     async with running(modules, Switchboard(keeper=Vault())) as seen:
@@ -112,3 +116,50 @@ async def test_it_is_lent_a_port(tmp_path: Path) -> None:
         answer = await until_recorded(record, "line", lambda line: line.get("op") == "port_response")
     assert answer["success"]
     assert answer["port"] in range(21_000, 22_000)
+
+
+@pytest.mark.parametrize("half_duplex", [False, True], ids=["full duplex", "half duplex"])
+@pytest.mark.parametrize("channel", ["tcp", "unix"])
+async def test_it_asks_a_module_of_ours_over_a_channel(tmp_path: Path, channel: str, half_duplex: bool) -> None:
+    record = tmp_path / "record"
+    modules = {
+        "ours": {"kind": "module", "command": [sys.executable, str(SERVED)]},
+        "rust": rust_module(
+            record,
+            route={"target": "ours", "endpoint": "sum", "body": [1, 2, 3]},
+            half_duplex=half_duplex,
+            kind={"after": ["ours"], "channels": [channel], "identify": "listener"},
+        ),
+    }
+    async with running(modules) as seen:
+        await seen.until("rust", State.READY)
+        answer = await until_recorded(record, "frame", lambda frame: frame["op"] == "routed_module_response")
+        if half_duplex:  # it could not send before it had heard something
+            assert recorded(record, "frame")[0] == {"op": "heartbeat"}
+        # The payload is bare, and Rust would refuse members it has to know.
+        assert set(answer) == {"op", "source_module_id", "request_id", "payload"}
+        assert answer["source_module_id"] == "ours"
+        assert json.loads(bytes(answer["payload"]["data"])) == 6
+    assert recorded(record, "unreadable") == []
+
+
+async def test_the_published_crate_runs_as_a_module(tmp_path: Path) -> None:
+    """It starts only with a TCP channel, and its application answers over its port."""
+    module = {
+        "kind": "module",
+        "command": [str(rust_peer("published")), "module", "KEY"],
+        "channels": ["tcp", "unix"],
+        "identify": "listener",
+        "restart": {"limit": 0},
+    }
+    board = Switchboard(keeper=Vault(KEY="12 letters.."))
+    async with running({"crate": module}, board, gateway={}) as seen:
+        await seen.until("crate", State.READY)
+        async with ClientSession(board.api) as client:
+            async with client.get("/status") as answer:
+                assert (answer.status, await answer.json()) == (200, {"module": "crate", "secrets": [12]})
+            async with client.post("/echo", data="grüße".encode()) as answer:
+                assert (answer.status, await answer.json()) == (200, {"body": "grüße"})
+        assert seen.modules["crate"].instance is not None
+    assert [state for _, state in seen.seen] == [State.STARTING, State.READY, State.STOPPING, State.STOPPED]
+    assert "12 letters.." not in seen.text("crate")

@@ -43,7 +43,17 @@ async def build(context: ModuleContext) -> web.Application:
             results.append(str(error))
         return web.json_response(results)
 
+    async def ask(request: web.Request) -> web.Response:
+        """The body, as a question to another module."""
+        answer = await context.messages.ask(request.match_info["module"], "sum", await request.json())
+        return web.json_response(answer)
+
+    async def add(numbers: Any, source: str) -> Any:
+        return sum(numbers)
+
+    context.messages.answer("sum", add)
     app = web.Application()
+    app.router.add_post("/ask/{module}", ask)
     app.router.add_post("/echo", echo)
     app.router.add_get("/secret/{name}", secret)
     app.router.add_post("/service", service)

@@ -15,7 +15,6 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-const SECRET_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +23,9 @@ struct Options {
     record: String,
     #[serde(default)]
     secrets: Vec<String>,
+    /// Seconds a secret may take.
+    #[serde(default = "five")]
+    patience: f64,
     #[serde(default)]
     endpoints: Vec<wire::Endpoint>,
     /// Each is opened after the one before has done its operations.
@@ -39,6 +41,10 @@ struct Options {
     /// The line after an acknowledged rotation is thrown away.
     #[serde(default)]
     loses_line: bool,
+}
+
+fn five() -> f64 {
+    5.0
 }
 
 /// A parameter `"$"` stands for the last result that was a text.
@@ -216,7 +222,7 @@ impl Module {
     async fn fetch_secrets(&mut self, lines: &mut Lines<BufReader<Stdin>>) -> Result<(), Error> {
         for name in self.options.secrets.clone() {
             say(&ModuleToOrchestrator::GetSecret { name: name.clone() })?;
-            let line = timeout(SECRET_PATIENCE, lines.next_line()).await.map_err(|_| format!("no secret {name}"))??;
+            let line = timeout(Duration::from_secs_f64(self.options.patience), lines.next_line()).await.map_err(|_| format!("no secret {name}"))??;
             let line = line.ok_or("standard input ended")?;
             match serde_json::from_str(&line)? {
                 OrchestratorToModule::Secret { name: given, .. } if given == name => {

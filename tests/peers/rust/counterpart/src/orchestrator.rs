@@ -253,8 +253,8 @@ impl Orchestrator {
             }
             ModuleToOrchestrator::RouteToModule { target_module_id, target_endpoint, request_id, payload } => {
                 // Every module there is answers at once, with what it was asked.
-                let asked: Value = serde_json::from_slice(&payload.data)?;
-                let data = serde_json::to_vec(&json!({"endpoint": target_endpoint, "asked": asked}))?;
+                let asked: Message<Value> = serde_json::from_slice(&payload.data)?;
+                let data = serde_json::to_vec(&json!({"endpoint": target_endpoint, "asked": asked.content}))?;
                 let payload = Encoded { data, format: Format::Json };
                 let answer =
                     OrchestratorToModule::RoutedModuleResponse { source_module_id: target_module_id, request_id, payload };
