@@ -19,6 +19,7 @@ from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.messaging import Messaging
 from sdk.module_runtime.module.requests import Requests
 from sdk.module_runtime.module.stdio import Stdio
+from sdk.module_runtime.port_negotiation.negotiator import PortNegotiator
 from sdk.module_runtime.protocol.extensions import HELLO
 from sdk.module_runtime.protocol.messages import Announce
 from sdk.module_runtime.secrets.client import SecretClient
@@ -91,7 +92,7 @@ class _Module:
             await client.get_many(secrets)
             app = await build(ModuleContext(init.module_id, init.env, client, self._links, self._messages))
             address = (init.listen_address or init.listen) if options.bind_http else None
-            async with serving(app, address, drain=options.drain) as http:
+            async with serving(app, address, drain=options.drain, negotiator=PortNegotiator(self._links)) as http:
                 self._requests.serve(http)
                 endpoints = endpoints_of(app) if options.endpoints is None else list(options.endpoints)
                 await self._link.send(Announce(listen=http.address or init.listen, endpoints=endpoints))

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, web
 from yarl import URL
 
+from sdk.module_runtime.port_negotiation.inherited import inherited_sockets
+from sdk.module_runtime.port_negotiation.listener import open_listener
 from sdk.module_runtime.protocol.messages import HttpResponse
 from sdk.module_runtime.protocol.services import Endpoint
 from sdk.service.http_app.server import listen
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from aiohttp import StreamReader
 
+    from sdk.module_runtime.port_negotiation.negotiator import PortNegotiator
     from sdk.module_runtime.protocol.init import SocketAddress
     from sdk.module_runtime.protocol.messages import HttpRequest
 
@@ -90,12 +93,17 @@ class HttpApplication:
 
 @asynccontextmanager
 async def serving(
-    app: web.Application, address: SocketAddress | str | None, *, drain: float
+    app: web.Application,
+    address: SocketAddress | str | None,
+    *,
+    drain: float,
+    negotiator: PortNegotiator | None = None,
 ) -> AsyncIterator[HttpApplication]:
     """Serve while the block runs, at an address, the path of a unix socket, or to messages alone.
 
-    Port 0 takes any that is free. ``ConfigurationError`` for an address that cannot be had. On leaving, requests in
-    flight get up to ``drain`` seconds.
+    Port 0 takes any that is free, and a socket that was passed to this process is taken before any. A port that is
+    taken is replaced if there is a ``negotiator``. ``ConfigurationError`` for an address that cannot be had. When left,
+    requests in flight get up to ``drain`` seconds.
     """
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=drain)
     with TemporaryDirectory(prefix="sdk-module-") as private:
@@ -103,7 +111,7 @@ async def serving(
         try:
             await runner.setup()
             await web.UnixSite(runner, inner).start()
-            reached = await _bind(runner, address)
+            reached = await _bind(runner, address, negotiator)
             connector = UnixConnector(inner, limit=_AT_ONCE)
             timeout = ClientTimeout(total=None)  # who asked decides how long it waits
             async with ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
@@ -135,16 +143,28 @@ def _path(resource: web.AbstractResource) -> str:
     return path
 
 
-async def _bind(runner: web.AppRunner, address: SocketAddress | str | None) -> str | None:
+async def _bind(
+    runner: web.AppRunner, address: SocketAddress | str | None, negotiator: PortNegotiator | None
+) -> str | None:
     if address is None:
         return None
+    for passed in inherited_sockets().values():
+        await web.SockSite(runner, passed).start()
+        name = passed.getsockname()
+        return _text(name[0], name[1]) if isinstance(name, tuple) else os.fsdecode(name)
     if isinstance(address, str):
         await web.UnixSite(runner, address).start()
         return address
-    sock = listen(address.host, address.port)
+    if negotiator is None:
+        sock = listen(address.host, address.port)
+    else:
+        sock = (await open_listener(address.host, address.port, negotiator=negotiator)).socket
     await web.SockSite(runner, sock).start()
-    port = sock.getsockname()[1]
-    return f"[{address.host}]:{port}" if ":" in address.host else f"{address.host}:{port}"
+    return _text(address.host, sock.getsockname()[1])
+
+
+def _text(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _bounded(content: StreamReader) -> bytes | None:
