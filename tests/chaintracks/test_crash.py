@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,31 +14,17 @@ from sdk.chaintracks.store.migrations import MIGRATIONS
 from sdk.chaintracks.store.opening import StoreContext, open_store
 from sdk.service.database import Database
 from sdk.service.migrations import upgrade
+from support.forking import forking
 from support.header_rig import GENESIS, grown, raw
+from support.kill_points import recorded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sdk.core.header import BlockHeader
 
-SCRIPT = """
-import asyncio, sys
-from datetime import UTC, datetime
-from pathlib import Path
-from sdk.chaintracks.chain import HeaderChain
-from sdk.chaintracks.store.opening import StoreContext, open_store
-from sdk.service.database import Database
-
-async def main(folder):
-    async with await Database.open(f"sqlite:///{folder}/h.sqlite") as database:
-        store = open_store(sys.argv[2], StoreContext("mock", database))
-        clock = lambda: datetime(2026, 1, 1, tzinfo=UTC)
-        chain = await HeaderChain.open("mock", store, clock=clock, keep=20)
-        for path in sorted(folder.glob("*.batch")):
-            await chain.extend(path.read_bytes())
-
-asyncio.run(main(Path(sys.argv[1])))
-"""
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+POINTS = "commit|chaintracks"
 
 
 def batches() -> list[list[BlockHeader]]:
@@ -57,12 +40,6 @@ def deep_batches() -> list[list[BlockHeader]]:
     trunk = grown([GENESIS], 150)
     winner = grown(trunk[:100], 60, salt="winner")
     return [trunk[1:], winner[100:], grown(winner, 2)[160:]]
-
-
-def run(folder: Path, plan: str, store: str) -> int:
-    environment = {**os.environ, "SDK_FAILPOINTS": plan, "SDK_FAILPOINTS_FILTER": "commit|chaintracks"}
-    command = [sys.executable, "-c", SCRIPT, str(folder), store.format(folder)]
-    return subprocess.run(command, env=environment, timeout=120, check=False).returncode
 
 
 @pytest.mark.parametrize(
@@ -85,28 +62,32 @@ async def test_killed_at_any_point_the_store_holds_a_whole_chain_and_all_that_wa
         (template / f"{number}.batch").write_bytes(raw(part))
     async with await Database.open(f"sqlite:///{template}/h.sqlite") as database:
         await upgrade(database, [MIGRATIONS])
-    recorded = tmp_path / "points"
+    record = tmp_path / "points"
     shutil.copytree(template, tmp_path / "0")
-    assert run(tmp_path / "0", f"record:{recorded}", store) == 0
-    points = recorded.read_text().splitlines()
-    assert len(points) >= 10
     reached = []
-    for number in range(1, len(points) + 1):
-        folder = tmp_path / str(number)
-        shutil.copytree(template, folder)
-        assert run(folder, f"kill:{number}", store) == -signal.SIGKILL
-        async with await Database.open(f"sqlite:///{folder}/h.sqlite") as database:
-            opened = open_store(store.format(folder), StoreContext("mock", database))
-            clock = lambda: datetime(2026, 1, 1, tzinfo=UTC)  # noqa: E731
-            chain = await HeaderChain.open("mock", opened, clock=clock, keep=20)
-            held = await chain.headers(0, 1000)
-            assert held in states
-            reached.append(states.index(held))
-            assert chain.tip.work == 2 * len(held) // 80
-            assert await chain.store.last_event() == len(await chain.store.events_after(0)) == reached[-1]
-            for part in parts[following[reached[-1]] :]:
-                await chain.extend(raw(part))
-            assert await chain.headers(0, 1000) == states[-1]
-            await opened.close()
+    async with forking("support.header_runner") as runner:
+
+        async def run(folder: Path, plan: str) -> int:
+            return await runner.run(folder=str(folder), store=store.format(folder), plan=plan, pattern=POINTS)
+
+        assert await run(tmp_path / "0", f"record:{record}") == 0
+        points = recorded(record)
+        assert len(points) >= 10
+        for number in range(1, len(points) + 1):
+            folder = tmp_path / str(number)
+            shutil.copytree(template, folder)
+            assert await run(folder, f"kill:{number}") == -signal.SIGKILL
+            async with await Database.open(f"sqlite:///{folder}/h.sqlite") as database:
+                opened = open_store(store.format(folder), StoreContext("mock", database))
+                chain = await HeaderChain.open("mock", opened, clock=lambda: NOW, keep=20)
+                held = await chain.headers(0, 1000)
+                assert held in states
+                reached.append(states.index(held))
+                assert chain.tip.work == 2 * len(held) // 80
+                assert await chain.store.last_event() == len(await chain.store.events_after(0)) == reached[-1]
+                for part in parts[following[reached[-1]] :]:
+                    await chain.extend(raw(part))
+                assert await chain.headers(0, 1000) == states[-1]
+                await opened.close()
     assert reached == sorted(reached)  # what was there is never lost
     assert set(reached) == set(range(len(states)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Forking:
-    """Hands work over as JSON lines; see ``support.crash_runner``."""
+    """Hands work over as JSON lines; see ``support.forked``."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process

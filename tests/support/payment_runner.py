@@ -17,7 +17,7 @@ from sdk.wallet.monitoring import WalletBackend
 from sdk.wallet.script.templates import data
 from sdk.wallet.services.composition import build_services
 from sdk.wallet.settings import WalletSettings
-from support.crash_runner import main
+from support.forked import main
 
 
 async def work(given: dict[str, Any]) -> None:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from support.wallet_rows import Coin
 
 RESTARTS = 2
-EVERY = {"sqlite": 1, "postgresql": 5}
-"""Each n-th point is tried; under ``SDK_CRASH_ALL=1`` all of them everywhere."""
+EVERY = {"sqlite": 3, "postgresql": 9}
+"""Each n-th point is tried, odd since before and after take turns; under ``SDK_CRASH_ALL=1`` all of them everywhere."""
 
 
 @dataclass

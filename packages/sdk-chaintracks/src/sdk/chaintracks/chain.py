@@ -23,7 +23,7 @@ from sdk.chaintracks.run_queue import Run, RunQueue
 from sdk.chaintracks.store import Move, StoredHeader
 from sdk.core.chain import ChainParameters
 from sdk.core.errors import ConfigurationError
-from sdk.service.failpoints import reach
+from sdk.service import failpoints
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ class HeaderChain:
         for node in nodes:
             self.tree.add(node)
         if change is not None:
-            reach("chaintracks.before-unbury")
+            failpoints.reach("chaintracks.before-unbury")
             self.store.bulk.truncate(change.added[0].height)
             self.tree.switch(change)
         self._stale = False

@@ -20,7 +20,7 @@ from sdk.chaintracks.store.commit_record import CommitRecord
 from sdk.chaintracks.store.flat import FlatHeaders, hashes_of
 from sdk.chaintracks.store.segments import PER_FILE, Segments, sync_folder
 from sdk.core.errors import ConfigurationError, StorageUnavailable
-from sdk.service.failpoints import reach
+from sdk.service import failpoints
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ class FileBulk(FlatHeaders):
             return
         count = self.count
         try:
-            reach("chaintracks.files.before-write")
+            failpoints.reach("chaintracks.files.before-write")
             self._segments.write(count, raw)
-            reach("chaintracks.files.after-write")
+            failpoints.reach("chaintracks.files.after-write")
             self._record.write(count + len(raw) // HEADER, hashes[-32:])
-            reach("chaintracks.files.after-commit")
+            failpoints.reach("chaintracks.files.after-commit")
         except OSError as error:
             with contextlib.suppress(OSError):  # what is left behind is not acknowledged, and is cut off at the start
                 self._segments.cut(count)
@@ -97,7 +97,7 @@ class FileBulk(FlatHeaders):
             return
         try:
             self._record.write(count, header_hash(self._at(count - 1)) if count else bytes(32))
-            reach("chaintracks.files.before-cut")
+            failpoints.reach("chaintracks.files.before-cut")
             self._segments.cut(count)
         except OSError as error:
             raise StorageUnavailable(f"headers cannot be cut off in {self.folder}: {error.strerror}") from error
