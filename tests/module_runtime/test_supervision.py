@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.orchestrator import run_stack
 from sdk.module_runtime.orchestrator.stack import parse_stack
 from support.commands import SDK
+from support.processes import ends
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,18 +40,6 @@ def module(mode: str, file: Path | None = None, **more: Any) -> dict[str, Any]:
     command = [sys.executable, str(MODULE), str(port), mode, *([str(file)] if file else [])]
     restart = {"first_delay": 0.01, "longest_delay": 0.05, "limit": 3}
     return {"command": command, "ready_url": f"http://127.0.0.1:{port}/healthz", "restart": restart, **more}
-
-
-def ends(pid: int) -> bool:
-    """Whether the process ends (or has ended) within ``PATIENCE``; it need not have been reaped."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([handle], [], [], PATIENCE)[0])
-    finally:
-        os.close(handle)
 
 
 class Running:

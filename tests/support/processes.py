@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from pathlib import Path
 
 PATIENCE = 30.0
@@ -27,4 +28,16 @@ async def until_gone(pid: int) -> None:
             await ended.wait()
     finally:
         loop.remove_reader(handle)
+        os.close(handle)
+
+
+def ends(pid: int) -> bool:
+    """Whether the process ends (or has ended) within ``PATIENCE``; it need not have been reaped."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([handle], [], [], PATIENCE)[0])
+    finally:
         os.close(handle)

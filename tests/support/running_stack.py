@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.orchestrator.gateway import Authorizer
     from sdk.module_runtime.orchestrator.lifecycle import State
+    from sdk.module_runtime.orchestrator.orchestrator import Orchestrator
     from sdk.module_runtime.orchestrator.supervisor import Supervisor
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
 
@@ -38,8 +39,8 @@ class Running:
         self.lines.append((name, level, line))
         self._changed.set()
 
-    def on_start(self, modules: Mapping[str, Supervisor]) -> None:
-        self.modules = modules
+    def on_start(self, orchestrator: Orchestrator) -> None:
+        self.modules = orchestrator.modules
 
     def text(self, name: str) -> str:
         return "\n".join(line for module, _, line in self.lines if module == name)

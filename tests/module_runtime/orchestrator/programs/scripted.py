@@ -2,14 +2,15 @@
 
 Steps: ``{"send": message}``, ``{"print": text}``, ``{"log": text}``, ``{"wait": op}``,
 ``{"flood": count, "line": text}``, ``{"bulk": bytes}`` (one endless line), ``{"deaf": true}`` (never reads again),
-``{"exit": code}``. After the last it reads until ``shutdown`` or the end of its input.
-Each line that came is in RECORD, the InitBlob first.
+``{"fork": true}`` (a process that leaves its group; its number is recorded), ``{"exit": code}``.
+After the last it reads until ``shutdown`` or the end of its input. Each line that came is in RECORD, InitBlob first.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from typing import Any, TextIO
@@ -53,6 +54,9 @@ def play(steps: list[dict[str, Any]], record: TextIO) -> None:
             for _ in range(step["bulk"] // 65536):
                 os.write(1, b"x" * 65536)
             os.write(1, b"\n")
+        elif "fork" in step:
+            child = subprocess.Popen(["sleep", "600"], start_new_session=True, stdin=subprocess.DEVNULL)
+            record.write(json.dumps({"escaped": child.pid}) + "\n")
         elif "deaf" in step:
             time.sleep(600)
         elif "exit" in step:

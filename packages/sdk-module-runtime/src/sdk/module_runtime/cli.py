@@ -8,7 +8,14 @@ from typing import Final
 import click
 
 _COMMANDS: Final = {
+    "events": "sdk.module_runtime.commands.inspect:events",
+    "logs": "sdk.module_runtime.commands.inspect:logs",
+    "ps": "sdk.module_runtime.commands.inspect:ps",
+    "replace": "sdk.module_runtime.commands.control:replace",
+    "restart": "sdk.module_runtime.commands.control:restart",
     "secrets": "sdk.module_runtime.commands.secrets:command",
+    "start": "sdk.module_runtime.commands.control:start",
+    "stop": "sdk.module_runtime.commands.control:stop",
     "up": "sdk.module_runtime.commands.up:command",
 }
 """Name -> ``module:attribute``, imported when it is called."""

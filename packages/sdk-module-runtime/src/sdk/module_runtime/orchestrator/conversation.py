@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sdk.core.errors import SdkError
 from sdk.module_runtime.errors import LinkClosed, ProtocolError, RuntimeModuleError, ServiceOperationFailed
+from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.lanes import Lanes
 from sdk.module_runtime.orchestrator.logs import LONGEST_LINE
 from sdk.module_runtime.protocol import extensions, messages
@@ -115,6 +116,10 @@ class Conversation:
         if self._transports:
             self._try_send(self._transports[0], messages.Rotated(keys=list(keys), rotation_id=rotation_id))
             self._try_send(self._transports[0], messages.Heartbeat())
+
+    def tell(self, kind: str, **detail: object) -> None:
+        """For the record."""
+        self._board.tell(Happening(kind, self.module_id, detail))
 
     async def close(self) -> None:
         """Nothing can be said any more: what waits is cancelled, and the switchboard takes back what was lent."""
@@ -304,13 +309,12 @@ class Conversation:
 
     def _port_request(self, message: messages.PortRequest, transport: Transport) -> None:
         try:
-            port = self._board.ports.lease(self.module_id, message.specific_port)
+            port = self._board.lease_port(self, message.specific_port)
         except RuntimeModuleError as error:
             answer = messages.PortResponse(
                 request_id=message.request_id, success=False, port=0, error_message=str(error)
             )
         else:
-            self.leased.append(port)
             answer = messages.PortResponse(request_id=message.request_id, success=True, port=port)
         self._try_send(transport, answer)
 

@@ -23,6 +23,7 @@ class Route:
     """``segments`` are texts, or None for whatever stands there; with ``rest`` more may follow."""
 
     module_id: str
+    path: str
     methods: frozenset[str]
     auth: str | None
     segments: tuple[str | None, ...]
@@ -53,7 +54,7 @@ def route_of(module_id: str, endpoint: Endpoint, mount: str = "") -> Route:
     if any(segment is not None and segment in (".", "..") for segment in segments):
         raise ValueError("the path of an endpoint has no dot segments")
     methods = frozenset(method.upper() for method in endpoint.methods) or frozenset(("GET",))
-    return Route(module_id, methods, endpoint.auth, segments, rest)
+    return Route(module_id, path, methods, endpoint.auth, segments, rest)
 
 
 class RouteTable:

@@ -6,11 +6,15 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 from aiohttp import ClientError, ClientTimeout
 
+from sdk.module_runtime.orchestrator import happenings
 from sdk.module_runtime.orchestrator.conversation import Conversation
+from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.listeners import Listener
+from sdk.module_runtime.orchestrator.orphans import INSTANCE_MARK, end_marked
 from sdk.module_runtime.orchestrator.process import Process
 from sdk.module_runtime.orchestrator.transports import StdioTransport
 from sdk.module_runtime.protocol.init import InitBlob, parse_socket_address
@@ -53,25 +57,31 @@ class Setting:
 class Instance:
     def __init__(
         self,
+        id_: str,
         setting: Setting,
         process: Process,
         conversation: Conversation | None = None,
         listener: Listener | None = None,
     ) -> None:
+        self.id = id_
         self.setting, self.process, self.conversation, self.listener = setting, process, conversation, listener
+        self.started_at = setting.clock()
+        self._tell(happenings.STARTED, pid=process.pid)
 
     @classmethod
     async def start(cls, setting: Setting) -> Instance:
-        """``OSError`` if no process can be made."""
-        if setting.module.kind == "command":
-            process = await Process.start(
-                setting.program, setting.module.command, setting.environment, setting.module.directory, setting.logs
-            )
-            return cls(setting, process)
-        return await cls._start_module(setting)
+        """``OSError`` if no process can be made; ``SdkError`` if it can have no channel or port."""
+        id_ = str(uuid4())
+        environment = {**setting.environment, INSTANCE_MARK: id_}
+        if setting.module.kind == "module":
+            return await cls._start_module(id_, setting, {**environment, "PYWATT_MODULE_ID": setting.name})
+        process = await Process.start(
+            setting.program, setting.module.command, environment, setting.module.directory, setting.logs
+        )
+        return cls(id_, setting, process)
 
     @classmethod
-    async def _start_module(cls, setting: Setting) -> Instance:
+    async def _start_module(cls, id_: str, setting: Setting, environment: Mapping[str, str]) -> Instance:
         token = secrets.token_urlsafe(32)
         conversation = Conversation(setting.name, token, setting.board, setting.logs.note)
         register_secret(token, holder=conversation)
@@ -84,7 +94,7 @@ class Instance:
             process = await Process.start(
                 setting.program,
                 setting.module.command,
-                {**setting.environment, "PYWATT_MODULE_ID": setting.name},
+                environment,
                 setting.module.directory,
                 stdio,
                 errors=setting.logs,
@@ -95,7 +105,7 @@ class Instance:
         except BaseException:
             await _give_back(process, listener, conversation)
             raise
-        return cls(setting, process, conversation, listener)
+        return cls(id_, setting, process, conversation, listener)
 
     async def until_ready(self) -> None:
         """Until the module says that it is ready. That its port is open is not enough."""
@@ -107,6 +117,7 @@ class Instance:
 
     def enter(self) -> None:
         """It is ready: from now on it is the module of its name."""
+        self._tell(happenings.READY)
         if self.conversation is not None:
             self.conversation.is_ready = True
             self.setting.board.enter(self.conversation)
@@ -134,7 +145,15 @@ class Instance:
 
     async def close(self) -> None:
         """Whatever happened, nothing stays behind."""
+        await self.process.kill()
+        escaped = await asyncio.to_thread(end_marked, INSTANCE_MARK, self.id)
+        if escaped:
+            _log.warning("module_left_processes", module_id=self.setting.name, killed=escaped)
         await _give_back(self.process, self.listener, self.conversation)
+        self._tell(happenings.ENDED, status=await self.process.wait())
+
+    def _tell(self, kind: str, **detail: object) -> None:
+        self.setting.board.tell(Happening(kind, self.setting.name, {"instance": self.id, **detail}))
 
     async def _answers(self, url: str) -> bool:
         try:
@@ -149,8 +168,7 @@ def _listen(setting: Setting, conversation: Conversation) -> str:
     address = parse_socket_address(setting.module.listen)
     if setting.module.identify == "token" or address is None or address.port:
         return setting.module.listen
-    port = setting.board.ports.lease(setting.name)
-    conversation.leased.append(port)
+    port = setting.board.lease_port(conversation)
     return setting.module.listen.removesuffix("0") + str(port)
 
 

@@ -18,6 +18,7 @@ from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.channels.channel import Channel
 from sdk.module_runtime.channels.sockets import listen_tcp, listen_unix
 from sdk.module_runtime.errors import LinkClosed, ProtocolError
+from sdk.module_runtime.orchestrator import happenings
 from sdk.module_runtime.orchestrator.intake import Intake
 from sdk.module_runtime.protocol.extensions import Hello
 from sdk.module_runtime.protocol.formats import Format, convert
@@ -225,16 +226,18 @@ class ChannelTransport:
         self._conversation.attach(self)
 
     def _refuse(self, reason: str) -> None:
-        _log.warning("channel_refused", module_id=self._conversation.module_id, channel=self.label, reason=reason)
+        self._note(reason)
         self.channel.abort(reason)
+
+    def _note(self, reason: str) -> None:
+        _log.warning("channel_refused", module_id=self._conversation.module_id, channel=self.label, reason=reason)
+        self._conversation.tell(happenings.REFUSED, channel=self.label, reason=reason)
 
     def _too_late(self) -> None:
         if self.channel.is_open:
             self._refuse("no hello in time")
         elif self.label == "tls" and not self.channel.closed.done():
-            _log.warning(
-                "channel_refused", module_id=self._conversation.module_id, channel=self.label, reason="no TLS handshake"
-            )
+            self._note("no TLS handshake")
         self._uncount()
 
     def _uncount(self) -> None:

@@ -68,7 +68,7 @@ class LogCollector:
     def note(self, level: str, text: str) -> None:
         """One line that did not come out of the stream, under the same limits."""
         if self._allowed():
-            self.sink(level, redact_text(text[:LONGEST_LINE]))
+            self.sink(level, redact_text(self.registry.redact(text[:LONGEST_LINE])))
         else:
             self.dropped += 1
 

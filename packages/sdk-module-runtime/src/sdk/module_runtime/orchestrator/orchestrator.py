@@ -21,11 +21,82 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from sdk.module_runtime.orchestrator.conversation import Conversation
-    from sdk.module_runtime.orchestrator.gateway import Authorizer
+    from sdk.module_runtime.orchestrator.gateway import Authorizer, Gateway
     from sdk.module_runtime.orchestrator.stack import Gateway as GatewaySettings
     from sdk.module_runtime.orchestrator.stack import Stack
 
 _log = get_logger(__name__)
+
+
+class Orchestrator:
+    """``modules`` and ``gateway`` are there while it runs."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        board: Switchboard,
+        *,
+        environ: Mapping[str, str] | None = None,
+        marks: Mapping[str, str] | None = None,
+        on_change: Callable[[str, State], None] = lambda _name, _state: None,
+        on_line: Callable[[str, str, str], None] | None = None,
+        authorizer: Authorizer | None = None,
+    ) -> None:
+        """``marks`` are variables that every module's process inherits."""
+        self.stack, self.board = stack, board
+        self.modules: Mapping[str, Supervisor] = {}
+        self.gateway: Gateway | None = None
+        self._environ = os.environ if environ is None else environ
+        self._marks = dict(marks or {})
+        self._on_change, self._on_line, self._authorizer = on_change, on_line, authorizer
+
+    @asynccontextmanager
+    async def ready(self) -> AsyncIterator[None]:
+        """Everything but the modules runs inside. ``ConfigurationError`` for a stack that cannot."""
+        async with AsyncExitStack() as running:
+            running.push_async_callback(self.board.close)
+            channels = ChannelSetup(self.stack.tls)
+            running.callback(channels.close)
+            session = await running.enter_async_context(ClientSession())
+            self.modules = {
+                name: Supervisor(
+                    name,
+                    module,
+                    self._environ,
+                    session,
+                    self.board,
+                    channels,
+                    self._on_change,
+                    on_line=self._on_line,
+                    marks=self._marks,
+                )
+                for name, module in self.stack.modules.items()
+            }
+            if self.stack.gateway is not None:
+                await running.enter_async_context(self._serving(self.stack.gateway))
+            yield
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Within ``ready``: all modules, until ``stop`` is set; then they end, dependents first."""
+        await _run_all(self.modules, stop)
+
+    @asynccontextmanager
+    async def _serving(self, settings: GatewaySettings) -> AsyncIterator[None]:
+        from sdk.module_runtime.orchestrator.gateway import Gateway
+
+        gateway = self.gateway = Gateway(settings, self.stack.modules, self.board.conversations, self._authorizer)
+
+        def take_up(conversation: Conversation) -> None:
+            for problem in gateway.refresh(conversation):
+                conversation.note("warning", f"an endpoint of the module is not served: {problem}")
+
+        self.board.on_announced, self.board.on_left = take_up, gateway.forget
+        address = parse_socket_address(settings.listen)
+        assert address is not None  # the stack was checked
+        async with http_running(gateway.app, address.host, address.port) as server:
+            self.board.api = server.url
+            _log.info("gateway_listening", url=server.url)
+            yield
 
 
 async def run_stack(
@@ -35,7 +106,7 @@ async def run_stack(
     on_change: Callable[[str, State], None] = lambda _name, _state: None,
     *,
     board: Switchboard | None = None,
-    on_start: Callable[[Mapping[str, Supervisor]], None] = lambda _modules: None,
+    on_start: Callable[[Orchestrator], None] = lambda _orchestrator: None,
     on_line: Callable[[str, str, str], None] | None = None,
     authorizer: Authorizer | None = None,
 ) -> None:
@@ -43,44 +114,17 @@ async def run_stack(
 
     A module starts when those it comes ``after`` are ready. ``ConfigurationError`` before anything was started.
     """
-    environ = os.environ if environ is None else environ
-    board = board or Switchboard()
-    try:
-        async with AsyncExitStack() as running:
-            channels = ChannelSetup(stack.tls)
-            running.callback(channels.close)
-            session = await running.enter_async_context(ClientSession())
-            modules = {
-                name: Supervisor(name, module, environ, session, board, channels, on_change, on_line=on_line)
-                for name, module in stack.modules.items()
-            }
-            if stack.gateway is not None:
-                await running.enter_async_context(_gateway(stack, stack.gateway, board, authorizer))
-            on_start(modules)
-            await _run_all(modules, stop)
-    finally:
-        await board.close()
-
-
-@asynccontextmanager
-async def _gateway(
-    stack: Stack, settings: GatewaySettings, board: Switchboard, authorizer: Authorizer | None
-) -> AsyncIterator[None]:
-    from sdk.module_runtime.orchestrator.gateway import Gateway
-
-    gateway = Gateway(settings, stack.modules, board.conversations, authorizer)
-
-    def take_up(conversation: Conversation) -> None:
-        for problem in gateway.refresh(conversation):
-            conversation.note("warning", f"an endpoint of the module is not served: {problem}")
-
-    board.on_announced, board.on_left = take_up, gateway.forget
-    address = parse_socket_address(settings.listen)
-    assert address is not None  # the stack was checked
-    async with http_running(gateway.app, address.host, address.port) as server:
-        board.api = server.url
-        _log.info("gateway_listening", url=server.url)
-        yield
+    orchestrator = Orchestrator(
+        stack,
+        board or Switchboard(),
+        environ=environ,
+        on_change=on_change,
+        on_line=on_line,
+        authorizer=authorizer,
+    )
+    async with orchestrator.ready():
+        on_start(orchestrator)
+        await orchestrator.run(stop)
 
 
 async def _run_all(modules: Mapping[str, Supervisor], stop: asyncio.Event) -> None:

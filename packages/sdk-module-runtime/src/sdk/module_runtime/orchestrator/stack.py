@@ -35,6 +35,7 @@ _LARGEST: Final = 1 << 20
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Port = Annotated[int, Field(ge=1, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -109,8 +110,22 @@ class Tls(_Table):
     is_mutual: bool = Field(default=False, alias="mutual")
 
 
+class Orchestration(_Table):
+    """Of the orchestrator itself."""
+
+    state: Path = Path(".runtime")
+    """A folder for its database, logs and admin socket, relative to the stack file."""
+    database: Text | None = None
+    """URL of another database than the SQLite file in ``state``."""
+    admin: Annotated[str, AfterValidator(_address)] | None = None
+    """``ip:port`` for the admin API besides its unix socket; asked with the token in ``state/admin-token``."""
+    ports: tuple[Port, Port] = (21_000, 21_999)
+    """The range that modules are lent ports from."""
+
+
 class Stack(_Table):
     modules: Annotated[dict[Name, Module], Field(min_length=1, max_length=256)]
+    orchestrator: Orchestration = Orchestration()
     gateway: Gateway | None = None
     tls: Tls | None = None
 
@@ -136,7 +151,8 @@ def read_stack(path: Path) -> Stack:
     tls = stack.tls and stack.tls.model_copy(
         update={name: base / value for name, value in stack.tls if isinstance(value, Path)}
     )
-    return stack.model_copy(update={"modules": placed, "tls": tls})
+    own = stack.orchestrator.model_copy(update={"state": base / stack.orchestrator.state})
+    return stack.model_copy(update={"modules": placed, "tls": tls, "orchestrator": own})
 
 
 def parse_stack(document: Mapping[str, Any], source: str) -> Stack:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from sdk.core.errors import SdkError
 from sdk.module_runtime.errors import RuntimeModuleError
+from sdk.module_runtime.orchestrator import happenings
 from sdk.module_runtime.orchestrator.bell import Bell
+from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.instance import Instance, Setting
 from sdk.module_runtime.orchestrator.lifecycle import Event, RestartBudget, State, after
 from sdk.module_runtime.orchestrator.logs import LogCollector
@@ -50,6 +52,7 @@ class Supervisor:
         on_change: Callable[[str, State], None],
         *,
         on_line: Callable[[str, str, str], None] | None = None,
+        marks: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -61,9 +64,9 @@ class Supervisor:
         self.ready = asyncio.Event()
         self.instance: Instance | None = None
         self.restarts = 0
-        self._on_change, self._on_line, self._clock, self._jitter = on_change, on_line or _log_line, clock, jitter
+        self._on_change, self._on_line, self._clock, self._jitter = on_change, on_line or log_line, clock, jitter
         self._logs = LogCollector(self._line, clock)
-        environment = environment_of(name, module, environ)
+        environment = {**environment_of(name, module, environ), **(marks or {})}
         self._setting = Setting(
             name,
             module,
@@ -101,11 +104,15 @@ class Supervisor:
         self._again = True
         self._bell.ring()
 
-    async def restart(self) -> None:
-        """Stop it and start it again, and wait until it is ready, or fails."""
-        await self.stop()
+    async def start_and_wait(self) -> None:
+        """Until it is ready, or has failed."""
         self.start()
-        await self._bell.until(lambda: self.state in (State.READY, State.FAILED))
+        await self._bell.until(lambda: self.state is State.READY or (self.state is State.FAILED and not self._again))
+
+    async def restart(self) -> None:
+        """Stop it, start it again with a new budget, and wait until it is ready, or has failed."""
+        await self.stop()
+        await self.start_and_wait()
 
     async def replace(self) -> None:
         """A new instance serves before the old one is asked to end. ``NotReplaced`` if it does not get ready."""
@@ -121,6 +128,7 @@ class Supervisor:
             successor.enter()
             self._bell.ring()
             _log.info("module_replaced", module_id=self.name)
+            self._setting.board.tell(Happening(happenings.REPLACED, self.name, {"instance": successor.id}))
             try:
                 await old.stop(self.module.stop_timeout)
             finally:
@@ -149,6 +157,7 @@ class Supervisor:
     async def run(self) -> None:
         event = Event.START
         while not self._ended:
+            self._again = False
             if not self._wanted:
                 await self._bell.until(lambda: self._ended or self._wanted)
                 continue
@@ -158,8 +167,8 @@ class Supervisor:
                 event = Event.START
                 continue
             self._budget, delay = self._budget.crashed(self._clock(), self._jitter())
+            self.restarts += delay is not None
             self._take(Event.EXITED if delay is not None else Event.EXHAUSTED)
-            self.restarts += 1
             event = await self._wait(delay)
         if self.state is not State.STOPPED:
             self._take(Event.STOP)
@@ -262,6 +271,9 @@ class Supervisor:
     def _take(self, event: Event) -> None:
         self.state = after(self.state, event)
         _log.info("module_state", module_id=self.name, state=self.state.value)
+        self._setting.board.tell(
+            Happening(happenings.STATE, self.name, {"state": self.state.value, "restarts": self.restarts})
+        )
         self._on_change(self.name, self.state)
         self._bell.ring()
 
@@ -269,7 +281,7 @@ class Supervisor:
         self._on_line(self.name, level, line)
 
 
-def _log_line(module_id: str, level: str, line: str) -> None:
+def log_line(module_id: str, level: str, line: str) -> None:
     {"debug": _log.debug, "warning": _log.warning, "error": _log.error}.get(level, _log.info)(
         "module_output", module_id=module_id, line=line
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdk.module_runtime.errors import LinkClosed
+from sdk.module_runtime.orchestrator import happenings
+from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.port_leases import PortLeases
 from sdk.module_runtime.orchestrator.providers import ProviderRegistry
 from sdk.module_runtime.orchestrator.routes import RoutingTable
@@ -36,6 +38,8 @@ class Switchboard:
         self.api = "stdio"
         """What modules are told as ``orchestrator_api``: the URL of the gateway, if there is one."""
         self.on_announced: Callable[[Conversation], None] = lambda _conversation: None
+        self.tell: Callable[[Happening], None] = lambda _happening: None
+        """Called with whatever happens, for the record."""
         self.on_left: Callable[[Conversation], Awaitable[None]] = _nothing
         self._live: set[Conversation] = set()
         self._end_rotations = keeper.on_rotated(self._rotated) if keeper is not None else None
@@ -63,6 +67,23 @@ class Switchboard:
         """A module that is ready has said what it serves, for the first time or anew."""
         if self.conversations.get(conversation.module_id) is conversation:
             self.on_announced(conversation)
+            announcement = conversation.announcement
+            if announcement is not None:
+                endpoints = [
+                    {"path": each.path, "methods": each.methods, "auth": each.auth} for each in announcement.endpoints
+                ]
+                detail = {"listen": announcement.listen, "endpoints": endpoints}
+                self.tell(Happening(happenings.ANNOUNCED, conversation.module_id, detail))
+
+    def lease_port(self, conversation: Conversation, wanted: int | None = None) -> int:
+        """A port for a module until this instance of it ends. ``NoPort``."""
+        port = self.ports.lease(conversation.module_id, wanted)
+        conversation.leased.append(port)
+        self._tell_ports(conversation.module_id)
+        return port
+
+    def _tell_ports(self, module_id: str) -> None:
+        self.tell(Happening(happenings.PORTS, module_id, {"ports": self.ports.held_by(module_id)}))
 
     async def leave(self, conversation: Conversation) -> None:
         """This instance is gone. What it held is given back unless a newer one has taken its place."""
@@ -70,7 +91,9 @@ class Switchboard:
         self._live.discard(conversation)
         if self.conversations.get(module_id) is conversation:
             del self.conversations[module_id]
-        self.ports.release(module_id, conversation.leased)
+        if conversation.leased:
+            self.ports.release(module_id, conversation.leased)
+            self._tell_ports(module_id)
         await self.on_left(conversation)
         if any(other.module_id == module_id for other in self._live):
             await conversation.close_connections()

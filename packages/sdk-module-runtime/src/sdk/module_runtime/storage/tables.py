@@ -69,3 +69,54 @@ runtime_secret_audit: Table[Any] = Table(
     comment="Who did what to which secret.",
     **MYSQL,
 )
+
+runtime_modules: Table[Any] = Table(
+    "runtime_modules",
+    metadata,
+    Column("module_id", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("restarts", Integer, nullable=False, comment="Since the orchestrator started."),
+    Column("changed_at", Timestamp, nullable=False),
+    comment="Each module's state, as it was last.",
+    **MYSQL,
+)
+
+runtime_instances: Table[Any] = Table(
+    "runtime_instances",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("module_id", String(64), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Timestamp, nullable=False),
+    Column("ready_at", Timestamp, nullable=True),
+    Column("ended_at", Timestamp, nullable=True),
+    Column("status", Integer, nullable=True, comment="Exit code, or minus a signal; none if it was lost."),
+    Index(None, "module_id", "started_at"),
+    Index(None, "ended_at"),
+    comment="The processes of modules.",
+    **MYSQL,
+)
+
+runtime_ports: Table[Any] = Table(
+    "runtime_ports",
+    metadata,
+    Column("port", Integer, primary_key=True, autoincrement=False),
+    Column("module_id", String(64), nullable=False),
+    Column("leased_at", Timestamp, nullable=False),
+    comment="Ports that are lent to modules.",
+    **MYSQL,
+)
+
+runtime_endpoints: Table[Any] = Table(
+    "runtime_endpoints",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("module_id", String(64), nullable=False),
+    Column("listen", String(255), nullable=False),
+    Column("path", String(2048), nullable=False),
+    Column("methods", String(255), nullable=False),
+    Column("auth", String(255), nullable=True),
+    Index(None, "module_id"),
+    comment="What modules have announced, as it was last.",
+    **MYSQL,
+)

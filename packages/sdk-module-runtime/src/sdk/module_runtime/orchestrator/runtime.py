@@ -1,0 +1,130 @@
+"""A stack with everything around it: state folder, database, journal, logs, secrets, services, admin API."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from sdk.module_runtime.orchestrator import happenings
+from sdk.module_runtime.orchestrator.admin import Admin, serving, serving_tcp
+from sdk.module_runtime.orchestrator.happenings import Happening
+from sdk.module_runtime.orchestrator.journal import Journal
+from sdk.module_runtime.orchestrator.log_book import LogBook
+from sdk.module_runtime.orchestrator.orchestrator import Orchestrator
+from sdk.module_runtime.orchestrator.orphans import MARK, end_marked
+from sdk.module_runtime.orchestrator.port_leases import PortLeases
+from sdk.module_runtime.orchestrator.state_folder import StateFolder
+from sdk.module_runtime.orchestrator.supervisor import log_line
+from sdk.module_runtime.orchestrator.switchboard import Switchboard
+from sdk.module_runtime.protocol.init import parse_socket_address
+from sdk.service.database import Database
+from sdk.service.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from sdk.module_runtime.orchestrator.lifecycle import State
+    from sdk.module_runtime.orchestrator.stack import Stack
+
+_log = get_logger(__name__)
+
+
+async def run(
+    stack: Stack,
+    stop: asyncio.Event,
+    *,
+    environ: Mapping[str, str] | None = None,
+    on_change: Callable[[str, State], None] = lambda _name, _state: None,
+) -> None:
+    """Until ``stop`` is set. ``ConfigurationError`` and ``StorageError`` before anything was started."""
+    async with running(stack, stop, environ=environ, on_change=on_change) as orchestrator:
+        await orchestrator.run(stop)
+
+
+@asynccontextmanager
+async def running(
+    stack: Stack,
+    stop: asyncio.Event,
+    *,
+    environ: Mapping[str, str] | None = None,
+    on_change: Callable[[str, State], None] = lambda _name, _state: None,
+) -> AsyncIterator[Orchestrator]:
+    settings = stack.orchestrator
+    async with AsyncExitStack() as stack_of:
+        folder = StateFolder.open(settings.state)
+        stack_of.callback(folder.close)
+        orphans = await asyncio.to_thread(end_marked, MARK, folder.id)
+        if orphans:
+            _log.warning("orphans_ended", processes=orphans)
+        database = await stack_of.enter_async_context(await _database(settings.database or folder.database_url))
+        journal = Journal(database)
+        await journal.reconcile()
+        book = LogBook(folder.path / "logs")
+        stack_of.callback(book.close)
+
+        def on_line(module_id: str, level: str, line: str) -> None:
+            book.add(module_id, level, line)
+            log_line(module_id, level, line)
+
+        first, last = settings.ports
+        board = Switchboard(ports=PortLeases(range(first, last + 1)))
+        board.tell = journal.take
+        orchestrator = Orchestrator(
+            stack, board, environ=environ, marks={MARK: folder.id}, on_change=on_change, on_line=on_line
+        )
+        await stack_of.enter_async_context(_journaling(journal))
+        journal.take(Happening(happenings.ORCHESTRATOR, detail={"state": "started", "orphans": orphans}))
+        await stack_of.enter_async_context(orchestrator.ready())
+        await stack_of.enter_async_context(_administered(stack, orchestrator, journal, book, stop, folder))
+        yield orchestrator
+        journal.take(Happening(happenings.ORCHESTRATOR, detail={"state": "stopped", "orphans": 0}))
+
+
+async def _database(url: str) -> Database:
+    from sdk.module_runtime.storage.migrations import MIGRATIONS
+    from sdk.service.migrations import status, upgrade
+
+    database = await Database.open(url)
+    try:
+        (found,) = await status(database, [MIGRATIONS])
+        if not found.up_to_date:
+            await upgrade(database, [MIGRATIONS])
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+@asynccontextmanager
+async def _journaling(journal: Journal) -> AsyncIterator[None]:
+    writing = asyncio.create_task(journal.run())
+    try:
+        yield
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        await journal.close()
+
+
+@asynccontextmanager
+async def _administered(
+    stack: Stack,
+    orchestrator: Orchestrator,
+    journal: Journal,
+    book: LogBook,
+    stop: asyncio.Event,
+    folder: StateFolder,
+) -> AsyncIterator[None]:
+    async with AsyncExitStack() as served:
+        url = None
+        if stack.orchestrator.admin is not None:
+            address = parse_socket_address(stack.orchestrator.admin)
+            assert address is not None  # the stack was checked
+            guarded = Admin(orchestrator, journal, book, stop, token=folder.admin_token)
+            url = await served.enter_async_context(serving_tcp(guarded, address))
+        admin = Admin(orchestrator, journal, book, stop, token=None)
+        path = folder.publish(url)
+        await served.enter_async_context(serving(admin, path))
+        _log.info("admin_listening", socket=path, url=url)
+        yield

@@ -1,0 +1,68 @@
+"""Prometheus figures of an orchestrator, read when they are asked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from sdk.module_runtime.orchestrator.lifecycle import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import Metric
+
+    from sdk.module_runtime.orchestrator.orchestrator import Orchestrator
+
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_TICK: Final = os.sysconf("SC_CLK_TCK")
+
+
+class RuntimeMetrics(Collector):
+    """States, restarts, messages, memory and processor time by module; answers of the gateway by module and status."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._orchestrator = orchestrator
+
+    def collect(self) -> Iterator[Metric]:
+        modules = self._orchestrator.modules
+        state = GaugeMetricFamily("runtime_module_state", "1 for the state it is in.", labels=["module", "state"])
+        restarts = CounterMetricFamily("runtime_module_restarts", "Starts after a crash.", labels=["module"])
+        received = GaugeMetricFamily("runtime_module_messages", "Messages of this instance.", labels=["module"])
+        refused = GaugeMetricFamily("runtime_module_refused", "Messages that were none.", labels=["module"])
+        memory = GaugeMetricFamily("runtime_module_memory_bytes", "Resident memory.", labels=["module"])
+        processor = GaugeMetricFamily("runtime_module_processor_seconds", "Processor time.", labels=["module"])
+        for name, module in modules.items():
+            for each in State:
+                state.add_metric([name, each.value], float(module.state is each))
+            restarts.add_metric([name], module.restarts)
+            instance = module.instance
+            if instance is None:
+                continue
+            used = _usage(instance.process.pid)
+            if used is not None:
+                memory.add_metric([name], used[0])
+                processor.add_metric([name], used[1])
+            if instance.conversation is not None:
+                received.add_metric([name], instance.conversation.received)
+                refused.add_metric([name], instance.conversation.refused)
+        yield from (state, restarts, received, refused, memory, processor)
+        gateway = self._orchestrator.gateway
+        if gateway is not None:
+            answers = CounterMetricFamily("runtime_gateway_answers", "Requests answered.", labels=["module", "status"])
+            for (module_id, status), count in gateway.answered.items():
+                answers.add_metric([module_id, str(status)], count)
+            yield answers
+
+
+def _usage(pid: int) -> tuple[float, float] | None:
+    """Bytes of memory and seconds of processor time; None if the process has just ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(fields[21]) * _PAGE, (int(fields[11]) + int(fields[12])) / _TICK
