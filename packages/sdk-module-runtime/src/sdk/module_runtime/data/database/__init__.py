@@ -16,10 +16,13 @@ from sdk.module_runtime.data.database.errors import (
     DatabaseConfigurationError,
     DatabaseConnectionError,
     DatabaseError,
+    LimitExceeded,
+    NotPermitted,
     PoolExhausted,
     QueryError,
     TransactionError,
 )
+from sdk.module_runtime.data.database.limits import StatementLimits
 from sdk.module_runtime.data.database.row import Row
 from sdk.module_runtime.data.pool import PoolConfig
 
@@ -30,10 +33,13 @@ __all__ = [
     "DatabaseConfigurationError",
     "DatabaseConnectionError",
     "DatabaseError",
+    "LimitExceeded",
+    "NotPermitted",
     "PoolConfig",
     "PoolExhausted",
     "QueryError",
     "Row",
+    "StatementLimits",
     "Transaction",
     "TransactionError",
     "open_database",

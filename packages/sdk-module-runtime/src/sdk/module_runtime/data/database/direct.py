@@ -7,35 +7,51 @@ while a thread still uses it.
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
-from sdk.module_runtime.data.database.engine import BEGIN, connections, create_engine, transaction_is_open
+from sdk.module_runtime.data.database.bounded import run_bounded, writes
+from sdk.module_runtime.data.database.engine import (
+    BEGIN,
+    connections,
+    create_engine,
+    query_error,
+    said,
+    transaction_is_open,
+)
 from sdk.module_runtime.data.database.errors import (
     CommitUnknown,
     DatabaseConnectionError,
+    DatabaseError,
+    LimitExceeded,
     PoolExhausted,
     QueryError,
     TransactionError,
 )
 from sdk.module_runtime.data.database.row import rows_of
+from sdk.module_runtime.data.database.running import Running
 from sdk.module_runtime.data.database.statement import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sdk.module_runtime.data.database.bounded import BoundedResult
     from sdk.module_runtime.data.database.config import DatabaseConfig
+    from sdk.module_runtime.data.database.limits import StatementLimits
     from sdk.module_runtime.data.database.row import Row
 
 T = TypeVar("T")
+Result: TypeAlias = "sa.CursorResult[Any] | BoundedResult"
+_READS: Final = re.compile(r"\s*(?:select|values|show|explain|pragma|table)\b", re.IGNORECASE)
 CLOSED: Final = "this database was closed; open it again"
 
 
-async def open_database(config: DatabaseConfig) -> Database:
+async def open_database(config: DatabaseConfig, limits: StatementLimits | None = None) -> Database:
     """Connects once, so that a wrong address or password shows here (``DatabaseConnectionError``)."""
-    database = Database(config)
+    database = Database(config, limits)
     try:
         await database.ping()
     except BaseException:
@@ -45,11 +61,15 @@ async def open_database(config: DatabaseConfig) -> Database:
 
 
 class Database:
-    """Statements that commit by themselves, and transactions. Up to ``pool.max_connections`` at the same time."""
+    """Statements that commit by themselves, and transactions. Up to ``pool.max_connections`` at the same time.
 
-    def __init__(self, config: DatabaseConfig) -> None:
-        self.config = config
-        self._engine = create_engine(config)
+    With ``limits`` each statement is held to them, and SQLite to its own file: see ``guard``.
+    """
+
+    def __init__(self, config: DatabaseConfig, limits: StatementLimits | None = None) -> None:
+        self.config, self.limits = config, limits
+        self._engine = create_engine(config, limits)
+        self._running: set[Running] = set()
         self._threads = ThreadPoolExecutor(connections(config), thread_name_prefix="module-database")
         self._free = asyncio.Semaphore(connections(config))
         self._open: set[Transaction] = set()
@@ -88,6 +108,9 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        if self.limits is not None:
+            for running in tuple(self._running):
+                await asyncio.to_thread(running.stop)
         for transaction in tuple(self._open):
             await transaction.abandon()
         for _ in range(connections(self.config)):
@@ -96,17 +119,23 @@ class Database:
         self._threads.shutdown()
         self._free.release()  # wakes one who waits for a connection, and he the next
 
-    async def _alone(self, query: str, params: Sequence[Any], read: Callable[[sa.CursorResult[Any]], T]) -> T:
+    async def _alone(self, query: str, params: Sequence[Any], read: Callable[[Result], T]) -> T:
         sql, values = prepare(self.config.db_type, query, params)
         await self._acquire()
         try:
-            return await self._in_thread(lambda: self._run_alone(sql, values, read))
+            running = Running()
+            return await self._in_thread(lambda: self._run_alone(sql, values, read, running), running)
         finally:
             self._free.release()
 
-    def _run_alone(self, sql: str, values: tuple[Any, ...], read: Callable[[sa.CursorResult[Any]], T]) -> T:
-        with self._connect() as connection:
-            found = run(connection, sql, values, read)
+    def _run_alone(self, sql: str, values: tuple[Any, ...], read: Callable[[Result], T], running: Running) -> T:
+        with self._connect() as connection, running.on(connection):
+            try:
+                found = run(connection, sql, values, read, self.limits)
+            except DatabaseConnectionError as error:
+                if _READS.match(sql) and not writes(sql):
+                    raise
+                raise CommitUnknown(f"it may or may not have been done: {error.reason}") from error
             if transaction_is_open(self.config.db_type, connection.connection.dbapi_connection):
                 connection.invalidate()
                 raise QueryError("the statement began a transaction, which was rolled back; use begin_transaction")
@@ -128,7 +157,7 @@ class Database:
             raise PoolExhausted(f"no connection became free: {error}") from error
         except (sa.exc.DBAPIError, OSError) as error:
             raise DatabaseConnectionError(
-                f"{self.config.db_type} database {self.config.database!r} cannot be opened: {_said(error)}"
+                f"{self.config.db_type} database {self.config.database!r} cannot be opened: {said(error)}"
             ) from error
 
     async def _acquire(self) -> None:
@@ -147,16 +176,41 @@ class Database:
             self._free.release()
             raise DatabaseConnectionError(CLOSED)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _in_thread(self, work: Callable[[], T], running: Running | None = None) -> T:
+        """``running`` is what may be stopped when it takes too long, or when nobody waits for it any more."""
         done = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        limits = self.limits if running is not None else None
+        if limits is not None and running is not None:
+            self._running.add(running)
         try:
-            return await asyncio.shield(done)
+            async with asyncio.timeout(None if limits is None else limits.seconds):
+                return await asyncio.shield(done)
+        except TimeoutError:
+            if running is None or limits is None or done.done():
+                raise
+            await asyncio.to_thread(running.stop)
+            return await self._stopped(done, limits.seconds)
         except asyncio.CancelledError:
+            if running is not None and limits is not None:
+                await asyncio.to_thread(running.stop)
             await asyncio.wait([done])
             if not done.cancelled() and done.exception() is None and isinstance(found := done.result(), sa.Connection):
                 found.invalidate()  # a transaction nobody will hold: the server rolls it back
                 found.close()
             raise
+        finally:
+            if running is not None:
+                self._running.discard(running)
+
+    async def _stopped(self, done: asyncio.Future[T], seconds: float) -> T:
+        """What a statement that was stopped had to say: it may have been quicker."""
+        await asyncio.wait([done])
+        try:
+            return done.result()
+        except LimitExceeded:
+            raise
+        except DatabaseError as error:
+            raise LimitExceeded(f"the statement was stopped after {seconds:g} s") from error
 
 
 class Transaction:
@@ -196,11 +250,11 @@ class Transaction:
             self._still_open()
             await self._undo("was rolled back")
 
-    async def abandon(self) -> None:
+    async def abandon(self, why: str = "was rolled back") -> None:
         """Rolls back if it is still open."""
         async with self._turn:
             if self._ended is None:
-                await self._undo("was rolled back")
+                await self._undo(why)
 
     async def __aenter__(self) -> Self:
         return self
@@ -208,18 +262,20 @@ class Transaction:
     async def __aexit__(self, *_: object) -> None:
         await self.abandon()
 
-    async def _step(self, query: str, params: Sequence[Any], read: Callable[[sa.CursorResult[Any]], T]) -> T:
+    async def _step(self, query: str, params: Sequence[Any], read: Callable[[Result], T]) -> T:
         sql, values = prepare(self._database.config.db_type, query, params)
         async with self._turn:
             self._still_open()
             try:
-                return await self._database._in_thread(lambda: self._run(sql, values, read))
+                running = Running()
+                return await self._database._in_thread(lambda: self._run(sql, values, read, running), running)
             except BaseException as error:
                 await self._undo(f"was rolled back when a statement failed ({error or type(error).__name__})")
                 raise
 
-    def _run(self, sql: str, values: tuple[Any, ...], read: Callable[[sa.CursorResult[Any]], T]) -> T:
-        found = run(self._connection, sql, values, read)
+    def _run(self, sql: str, values: tuple[Any, ...], read: Callable[[Result], T], running: Running) -> T:
+        with running.on(self._connection):
+            found = run(self._connection, sql, values, read, self._database.limits)
         if not self._is_open():
             raise TransactionError("the statement ended the transaction by itself; what came before may be committed")
         return found
@@ -233,8 +289,8 @@ class Transaction:
             broken = error.connection_invalidated
             self._connection.invalidate()
             if broken:
-                raise CommitUnknown(f"the connection broke during COMMIT: {_said(error)}") from error
-            raise TransactionError(f"COMMIT was refused, and all is undone: {_said(error)}") from error
+                raise CommitUnknown(f"the connection broke during COMMIT: {said(error)}") from error
+            raise TransactionError(f"COMMIT was refused, and all is undone: {said(error)}") from error
         finally:
             self._connection.close()
 
@@ -266,36 +322,46 @@ class Transaction:
         self._database._free.release()
 
 
-def run(connection: sa.Connection, sql: str, values: tuple[Any, ...], read: Callable[[sa.CursorResult[Any]], T]) -> T:
+def run(
+    connection: sa.Connection,
+    sql: str,
+    values: tuple[Any, ...],
+    read: Callable[[Result], T],
+    limits: StatementLimits | None = None,
+) -> T:
     """One statement, and what is wanted of its result; driver errors in our words."""
+    dialect = connection.dialect
     try:
+        if limits is not None:
+            return read(run_bounded(connection, sql, values, limits))
         with connection.exec_driver_sql(sql, values) as result:
             return read(result)
     except sa.exc.DBAPIError as error:
         if error.connection_invalidated:
-            raise DatabaseConnectionError(f"the connection broke: {_said(error)}") from error
-        raise QueryError(_said(error)) from error
+            raise DatabaseConnectionError(f"the connection broke: {said(error)}") from error
+        raise query_error(error.orig or error) from error
     except (ValueError, OverflowError) as error:
+        if isinstance(error, DatabaseError):
+            raise
         raise QueryError(f"a value the database cannot hold: {error}") from error
     except sa.exc.InvalidRequestError as error:
         raise DatabaseConnectionError(f"the connection is gone: {error}") from error
+    except dialect.loaded_dbapi.Error as error:  # of a bounded statement, which SQLAlchemy does not see
+        if dialect.is_disconnect(error, connection.connection.driver_connection, None):
+            connection.invalidate(error)
+            raise DatabaseConnectionError(f"the connection broke: {said(error)}") from error
+        raise query_error(error) from error
 
 
-def affected(result: sa.CursorResult[Any]) -> int:
+def affected(result: Result) -> int:
     return max(result.rowcount, 0)
 
 
-def all_rows(result: sa.CursorResult[Any]) -> list[Row]:
+def all_rows(result: Result) -> list[Row]:
     return rows_of(list(result.keys()), [tuple(row) for row in result]) if result.returns_rows else []
 
 
-def first_row(result: sa.CursorResult[Any]) -> Row | None:
+def first_row(result: Result) -> Row | None:
     if not result.returns_rows or (row := result.fetchone()) is None:
         return None
     return rows_of(list(result.keys()), [tuple(row)])[0]
-
-
-def _said(error: BaseException) -> str:
-    """The first line of what the driver said."""
-    cause = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
-    return (str(cause.args[-1]) if cause.args else str(cause)).strip().partition("\n")[0]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from sdk.module_runtime.data.database.errors import DatabaseConfigurationError
+from sdk.module_runtime.data.database.errors import DatabaseConfigurationError, NotPermitted, QueryError
+from sdk.module_runtime.data.database.guard import guard_sqlite
 
 if TYPE_CHECKING:
     from sdk.module_runtime.data.database.config import DatabaseConfig
+    from sdk.module_runtime.data.database.limits import StatementLimits
 
 MEMORY: Final = ":memory:"
 BEGIN: Final = {
@@ -27,10 +29,14 @@ _EXTRAS: Final = {
     "mysql": frozenset({"charset", "collation"}),
 }
 _UNENCRYPTED: Final = frozenset({None, "disable", "disabled", "DISABLED"})
+_SMALLEST_VALUE: Final = 1_000_000
+"""Bytes. SQLite's own statements need some, whatever a result may have."""
+_FORBIDDEN: Final = frozenset({"42501", 1044, 1045, 1142, 1143, 1227, 1290, 1370, 1410})
+"""What servers call a lack of rights: PostgreSQL's SQLSTATE, MariaDB's error numbers."""
 _STRICT: Final = "SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
 
 
-def create_engine(config: DatabaseConfig) -> sa.Engine:
+def create_engine(config: DatabaseConfig, limits: StatementLimits | None = None) -> sa.Engine:
     """Statements commit by themselves until a transaction is begun. Opens no connection yet."""
     extras = set(config.extra_params) - _EXTRAS[config.db_type]
     if extras:
@@ -61,6 +67,9 @@ def create_engine(config: DatabaseConfig) -> sa.Engine:
         ) from error
     if config.db_type == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
+        if limits is not None:
+            largest = max(limits.bytes, _SMALLEST_VALUE)
+            sa.event.listen(engine, "connect", lambda dbapi, _: guard_sqlite(dbapi, largest))
     return engine
 
 
@@ -121,3 +130,17 @@ def _prepare_sqlite(dbapi: Any, _: Any) -> None:
     """On each connection, for these settings are not kept in the file (but WAL)."""
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         dbapi.execute(f"PRAGMA {pragma}").close()
+
+
+def query_error(error: BaseException) -> QueryError:
+    """What a driver says of a statement, in our words."""
+    number = getattr(error, "sqlstate", None) or (error.args[0] if error.args else None)
+    text = said(error)
+    forbidden = number in _FORBIDDEN or text == "not authorized" or text.startswith("too many attached databases")
+    return (NotPermitted if forbidden else QueryError)(text)
+
+
+def said(error: BaseException) -> str:
+    """The first line of what the driver said."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
+    return (str(cause.args[-1]) if cause.args else str(cause)).strip().partition("\n")[0]

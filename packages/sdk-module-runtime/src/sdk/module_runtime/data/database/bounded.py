@@ -1,0 +1,176 @@
+"""Statements whose results are read row by row, never more of them than is allowed, and which can be stopped.
+
+The drivers' usual cursors hold a whole result in memory before the first row can be looked at; these do not. One row
+has to fit all the same: PostgreSQL sends up to 1 GB of it, MariaDB ``max_allowed_packet``, SQLite what is set here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from sdk.module_runtime.data.database.errors import LimitExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import sqlalchemy as sa
+
+    from sdk.module_runtime.data.database.limits import StatementLimits
+
+_MAY_WRITE: Final = re.compile(r"\b(returning|insert|update|delete|merge|replace)\b", re.IGNORECASE)
+_CANCEL_TIMEOUT: Final = 5.0
+_FIXED: Final = 8
+
+
+def writes(sql: str) -> bool:
+    """Whether a statement has words of one that does."""
+    return _MAY_WRITE.search(sql) is not None
+
+
+class BoundedResult:
+    """What of ``sqlalchemy.CursorResult`` is used here. ``stop`` makes the connection ready for the next statement."""
+
+    def __init__(
+        self,
+        rows: Iterator[Sequence[Any]],
+        columns: list[str] | None,
+        affected: Callable[[], int],
+        limits: StatementLimits,
+        stop: Callable[[], None],
+    ) -> None:
+        self._rows, self._columns, self._affected = rows, columns, affected
+        self._limits, self._stop = limits, stop
+        self._read = 0
+
+    @property
+    def returns_rows(self) -> bool:
+        return self._columns is not None
+
+    def keys(self) -> list[str]:
+        return self._columns or []
+
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        size = 0
+        for row in self._rows:
+            self._read += 1
+            size += sum(len(value) if isinstance(value, (str, bytes)) else _FIXED for value in row)
+            if self._read > self._limits.rows:
+                self._refuse(f"the result has more than {self._limits.rows} rows; ask for fewer with LIMIT")
+            if size > self._limits.bytes:
+                self._refuse(f"the result is larger than {self._limits.bytes} bytes; ask for less")
+            yield row
+
+    def fetchone(self) -> Sequence[Any] | None:
+        """The rest is thrown away: to stop a write half-way could undo it."""
+        first = next(self._rows, None)
+        for _ in self._rows:
+            self._read += 1
+        return first
+
+    @property
+    def rowcount(self) -> int:
+        for _ in self._rows:
+            self._read += 1
+        return max(self._affected(), 0)
+
+    def _refuse(self, reason: str) -> None:
+        self._stop()
+        raise LimitExceeded(reason)
+
+
+def run_bounded(connection: sa.Connection, sql: str, values: tuple[Any, ...], limits: StatementLimits) -> BoundedResult:
+    """Begins the statement. Driver errors are SQLAlchemy's, as from ``exec_driver_sql``."""
+    begin = {"sqlite": _sqlite, "postgresql": _postgres, "mysql": _mysql, "mariadb": _mysql}[connection.dialect.name]
+    return begin(connection, sql, values, limits, writes(sql))
+
+
+def _sqlite(
+    connection: sa.Connection, sql: str, values: tuple[Any, ...], limits: StatementLimits, may_write: bool
+) -> BoundedResult:
+    cursor: Any = connection.connection.cursor()
+    cursor.execute(sql, values)
+    columns = _columns(cursor.description)
+    # a write has been done whole by the time its first row comes
+    return BoundedResult(iter(cursor), columns, lambda: cursor.rowcount, limits, cursor.close)
+
+
+def _postgres(
+    connection: sa.Connection, sql: str, values: tuple[Any, ...], limits: StatementLimits, may_write: bool
+) -> BoundedResult:
+    from sdk.module_runtime.data.database.psycopg_cursor import CountingCursor
+
+    cursor = CountingCursor(connection.connection.driver_connection)  # type: ignore[arg-type]
+    stream = cursor.stream(sql, values)
+    first = next(stream, None)  # until then nothing is known of the result
+    columns = _columns(cursor.description) if first is not None else None
+
+    def rows() -> Iterator[Sequence[Any]]:
+        if first is not None:
+            yield first
+            yield from stream
+
+    def stop() -> None:
+        if may_write:
+            for _ in stream:
+                """Let it end: a write that is stopped while its rows are sent is undone."""
+        stream.close()  # type: ignore[attr-defined]
+
+    return BoundedResult(rows(), columns, lambda: cursor.affected, limits, stop)
+
+
+def _mysql(
+    connection: sa.Connection, sql: str, values: tuple[Any, ...], limits: StatementLimits, may_write: bool
+) -> BoundedResult:
+    from pymysql.cursors import SSCursor
+
+    cursor = connection.connection.driver_connection.cursor(SSCursor)  # type: ignore[union-attr]
+    cursor.execute(sql, values)
+    if cursor.description is None:
+        affected = cursor.rowcount
+        cursor.close()
+        return BoundedResult(iter(()), None, lambda: affected, limits, cursor.close)
+    result: BoundedResult
+
+    def stop() -> None:
+        if not may_write:
+            cancel(connection)
+        drain_mysql(cursor)
+
+    result = BoundedResult(
+        iter(cursor.fetchone, None), _columns(cursor.description), lambda: result._read, limits, stop
+    )
+    return result
+
+
+def drain_mysql(cursor: Any) -> None:
+    """Read what is on its way, so that the connection serves again; a cancelled one ends with an error."""
+    from pymysql.err import InternalError, OperationalError
+
+    try:
+        while cursor.fetchone() is not None:
+            """Rows that nobody will see."""
+    except (OperationalError, InternalError):
+        """It was stopped."""
+    cursor.close()
+
+
+def cancel(connection: sa.Connection) -> None:
+    """Stop the statement that runs on the connection in another thread. The connection stays."""
+    driver: Any = connection.connection.driver_connection
+    name = connection.dialect.name
+    if name == "sqlite":
+        driver.interrupt()
+    elif name == "postgresql":
+        driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
+    else:
+        arguments, options = connection.dialect.create_connect_args(connection.engine.url)
+        other: Any = connection.dialect.connect(*arguments, **options, connect_timeout=int(_CANCEL_TIMEOUT))
+        try:
+            other.cursor().execute(f"KILL QUERY {driver.thread_id()}")
+        finally:
+            other.close()
+
+
+def _columns(description: Any) -> list[str] | None:
+    return None if description is None else [column[0] for column in description]
