@@ -147,17 +147,17 @@ async def test_the_published_crate_runs_as_a_module(tmp_path: Path) -> None:
     """It starts only with a TCP channel, and its application answers over its port."""
     module = {
         "kind": "module",
-        "command": [str(rust_peer("published")), "module", "KEY"],
+        "command": [str(rust_peer("published")), "module", "KEY", "OTHER"],
         "channels": ["tcp", "unix"],
         "identify": "listener",
         "restart": {"limit": 0},
     }
-    board = Switchboard(keeper=Vault(KEY="12 letters.."))
+    board = Switchboard(keeper=Vault(KEY="12 letters..", OTHER="other"))
     async with running({"crate": module}, board, gateway={}) as seen:
         await seen.until("crate", State.READY)
         async with ClientSession(board.api) as client:
             async with client.get("/status") as answer:
-                assert (answer.status, await answer.json()) == (200, {"module": "crate", "secrets": [12]})
+                assert (answer.status, await answer.json()) == (200, {"module": "crate", "secrets": [12, 5]})
             async with client.post("/echo", data="grüße".encode()) as answer:
                 assert (answer.status, await answer.json()) == (200, {"body": "grüße"})
         assert seen.modules["crate"].instance is not None

@@ -218,17 +218,23 @@ impl Module {
         Ok(self.record.write_all(format!("{}\n", json!({ event: value })).as_bytes())?)
     }
 
-    /// The answer has to be the very next line.
+    /// The answer has to be the very next line, but for what is known already.
     async fn fetch_secrets(&mut self, lines: &mut Lines<BufReader<Stdin>>) -> Result<(), Error> {
+        let patience = Duration::from_secs_f64(self.options.patience);
+        let mut known = Vec::new();
         for name in self.options.secrets.clone() {
             say(&ModuleToOrchestrator::GetSecret { name: name.clone() })?;
-            let line = timeout(Duration::from_secs_f64(self.options.patience), lines.next_line()).await.map_err(|_| format!("no secret {name}"))??;
-            let line = line.ok_or("standard input ended")?;
-            match serde_json::from_str(&line)? {
-                OrchestratorToModule::Secret { name: given, .. } if given == name => {
-                    self.note("line", serde_json::from_str(&line)?)?
+            loop {
+                let line = timeout(patience, lines.next_line()).await.map_err(|_| format!("no secret {name}"))??;
+                let line = line.ok_or("standard input ended")?;
+                match serde_json::from_str(&line)? {
+                    OrchestratorToModule::Secret { name: given, .. } if known.contains(&given) => continue,
+                    OrchestratorToModule::Secret { name: given, .. } if given == name => {
+                        self.note("line", serde_json::from_str(&line)?)?;
+                        break known.push(given);
+                    }
+                    other => return Err(format!("{other:?} instead of the secret {name}").into()),
                 }
-                other => return Err(format!("{other:?} instead of the secret {name}").into()),
             }
         }
         Ok(())

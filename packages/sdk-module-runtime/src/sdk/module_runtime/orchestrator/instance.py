@@ -84,6 +84,7 @@ class Instance:
     async def _start_module(cls, id_: str, setting: Setting, environment: Mapping[str, str]) -> Instance:
         token = secrets.token_urlsafe(32)
         conversation = Conversation(setting.name, token, setting.board, setting.logs.note)
+        conversation.loses_lines = setting.module.identify == "listener"
         register_secret(token, holder=conversation)
         stdio = StdioTransport(conversation, setting.clock)
         conversation.attach(stdio)
