@@ -330,6 +330,13 @@ async def test_under_a_foreign_orchestrator_only_reading_works_and_silence_is_no
         await provider.get("K_2")
 
 
+async def test_our_own_orchestrator_without_secrets_is_not_waited_for(keeper: ModuleSecrets) -> None:
+    link = KeeperLink(keeper, "m")
+    link.extensions = frozenset({"correlation", "hello", "routed_answer", "drain"})
+    with pytest.raises(SecretNotFound, match="keeps no secrets"):
+        await OrchestratorProvider(link).get("K_1")
+
+
 async def test_an_orchestrator_refuses_what_a_module_has_no_right_to(keeper: ModuleSecrets) -> None:
     await keeper.call("m", "set", {"name": "MINE_1", "value": "one"})
     await keeper.call("m", "set", {"name": "ROOT_KEY", "value": "two"})

@@ -8,8 +8,12 @@ from typing import Final
 import click
 
 _COMMANDS: Final = {
+    "build-info": "sdk.module_runtime.commands.build_info:command",
+    "completion": "sdk.module_runtime.commands.completion:command",
+    "endpoints": "sdk.module_runtime.commands.endpoints:command",
     "events": "sdk.module_runtime.commands.inspect:events",
     "logs": "sdk.module_runtime.commands.inspect:logs",
+    "new": "sdk.module_runtime.commands.new:command",
     "ps": "sdk.module_runtime.commands.inspect:ps",
     "replace": "sdk.module_runtime.commands.control:replace",
     "restart": "sdk.module_runtime.commands.control:restart",
@@ -17,6 +21,7 @@ _COMMANDS: Final = {
     "start": "sdk.module_runtime.commands.control:start",
     "stop": "sdk.module_runtime.commands.control:stop",
     "up": "sdk.module_runtime.commands.up:command",
+    "validate": "sdk.module_runtime.commands.validate:command",
 }
 """Name -> ``module:attribute``, imported when it is called."""
 

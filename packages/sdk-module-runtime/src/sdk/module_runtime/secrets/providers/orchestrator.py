@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sdk.module_runtime.errors import LinkTimeout, RuntimeModuleError, Unsupported
-from sdk.module_runtime.protocol.extensions import SECRETS
+from sdk.module_runtime.protocol.extensions import DRAIN, SECRETS
 from sdk.module_runtime.secrets.errors import (
     SecretBackendError,
     SecretDenied,
@@ -52,6 +52,8 @@ class OrchestratorProvider(SecretProvider):
         if SECRETS in self._link.extensions:
             answer = await self._call("get", name, {"name": name})
             value, rotation_id = answer.get("value"), answer.get("rotation_id")
+        elif DRAIN in self._link.extensions:  # ours, that would announce its secrets if it kept any
+            raise SecretNotFound(name, "this orchestrator keeps no secrets")
         else:
             value, rotation_id = await self._from_wire(name)
         if not isinstance(value, str) or not isinstance(rotation_id, (str, type(None))):

@@ -1,0 +1,1 @@
+"""For whoever writes modules: new projects, checks, what an application routes, build information."""
