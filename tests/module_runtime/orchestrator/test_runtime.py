@@ -183,3 +183,75 @@ def test_the_admin_api_over_tcp_wants_its_token_and_tells_health_and_figures(tmp
         assert json.loads(get("/v1/endpoints", **bearer)[1]) == [
             {"module": "one", "path": "/x", "methods": ["GET"], "auth": None}
         ]
+
+
+def test_secrets_of_a_stack_are_set_outside_given_by_right_and_rotated_while_it_runs(tmp_path: Path) -> None:
+    asking = [{"send": {"op": "get_secret", "name": name}} for name in ("OTHER", "KEY")]
+    steps = [
+        *asking,
+        {"wait": "secret"},
+        ANNOUNCE,
+        {"wait": "rotated"},
+        *asking[1:],
+        {"wait": "secret"},
+        {"log": "got"},
+    ]
+    head = '[secrets]\nkey = "file:runtime.key"\n'
+    one = module("one", *once, *again, more='secrets = { read = ["KEY"] }')
+    (tmp_path / "stack.toml").write_text(head + one)
+    assert "made key" in run(tmp_path, "secrets", "init")
+    for name, value in (("KEY", "open sesame one"), ("OTHER", "not for modules")):
+        set_secret(tmp_path, name, value)
+    with up(tmp_path, one, head=head) as process:
+        set_secret(tmp_path, "KEY", "open sesame two")
+        assert process.stderr is not None
+        written = ""
+        while '"line": "got"' not in written:
+            written += process.stderr.readline()
+        assert "open sesame" not in written
+    lines = [json.loads(line) for line in (tmp_path / "one.record").read_text().splitlines()]
+    assert [each["value"] for each in lines if each.get("op") == "secret"] == ["open sesame one", "open sesame two"]
+    assert "waiting for 1" in run(tmp_path, "secrets", "list")
+    assert "denied" in run(tmp_path, "secrets", "audit", "--name", "OTHER")
+
+
+def set_secret(folder: Path, name: str, value: str) -> None:
+    done = subprocess.run(
+        [SDK, "runtime", "secrets", "set", name], cwd=folder, input=value, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_token_made_with_the_key_of_the_stack_opens_an_endpoint(tmp_path: Path) -> None:
+    import time
+    import urllib.error
+    import urllib.request
+
+    import jwt
+
+    shared = "a shared key of at least thirty-two bytes"
+    head = (
+        '[gateway]\n[secrets]\nkey = "file:runtime.key"\n'
+        '[jwt]\nsecret = "JWT_KEY"\naudience = ["stack"]\n[orchestrator]\nadmin = "127.0.0.1:0"\n'
+    )
+    command = json.dumps([sys.executable, str(PROGRAMS / "web_module.py")])
+    web = f'[modules.web]\nkind = "module"\ncommand = {command}\n'
+    (tmp_path / "stack.toml").write_text(head + web)
+    run(tmp_path, "secrets", "init")
+    set_secret(tmp_path, "JWT_KEY", shared)
+    with up(tmp_path, web, head=head):
+        url = json.loads(run(tmp_path, "status", "--json"))["gateway"]
+
+        def status(token: str) -> int:
+            asked = urllib.request.Request(f"{url}/secret", headers={"Authorization": f"Bearer {token}"})
+            try:
+                with urllib.request.urlopen(asked) as answer:
+                    return int(answer.status)
+            except urllib.error.HTTPError as error:
+                return error.code
+
+        claims = {"sub": "alice", "aud": "stack", "exp": time.time() + 60}
+        assert status(jwt.encode(claims, shared, "HS256")) == 200
+        assert status(jwt.encode(claims, "another key, which is as long as the first", "HS256")) == 401
+        assert status(jwt.encode({**claims, "exp": time.time() - 600}, shared, "HS256")) == 401
+        assert status(jwt.encode({**claims, "aud": "other"}, shared, "HS256")) == 401

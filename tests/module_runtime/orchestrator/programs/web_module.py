@@ -21,6 +21,10 @@ async def hello(request: web.Request) -> web.Response:
     return web.json_response({"name": request.match_info["name"], "headers": dict(request.headers), "pid": os.getpid()})
 
 
+async def secret(request: web.Request) -> web.Response:
+    return web.json_response({"subject": request.headers.get("X-Auth-Subject")})
+
+
 async def echo(request: web.Request) -> web.Response:
     return web.Response(body=await request.read(), headers={"X-Length": str(request.content_length)})
 
@@ -54,7 +58,7 @@ async def build(context: ModuleContext) -> web.Application:
             web.get("/stream", stream),
             web.get("/slow", slow),
             web.get("/die", die),
-            web.get("/secret", hello),
+            web.get("/secret", secret),
         ]
     )
     return app

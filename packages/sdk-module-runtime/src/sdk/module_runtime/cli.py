@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "restart": "sdk.module_runtime.commands.control:restart",
     "secrets": "sdk.module_runtime.commands.secrets:command",
     "start": "sdk.module_runtime.commands.control:start",
+    "status": "sdk.module_runtime.commands.inspect:status",
     "stop": "sdk.module_runtime.commands.control:stop",
     "up": "sdk.module_runtime.commands.up:command",
     "validate": "sdk.module_runtime.commands.validate:command",

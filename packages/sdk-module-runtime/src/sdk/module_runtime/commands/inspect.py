@@ -1,4 +1,4 @@
-"""``sdk runtime ps``, ``logs`` and ``events``: what a running orchestrator knows."""
+"""``sdk runtime ps``, ``status``, ``logs`` and ``events``: what a running orchestrator knows."""
 
 from __future__ import annotations
 
@@ -39,6 +39,22 @@ def ps(stack: Path, as_json: bool) -> None:
             each["listen"] or "-",
         )
     Console().print(table)
+
+
+@click.command(name="status", help="Show where a running stack serves, and what.")
+@STACK
+@_JSON
+def status(stack: Path, as_json: bool) -> None:
+    found = ask(stack, "GET", "/v1/status")
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(f"gateway   {found['gateway'] or '-'}")
+    click.echo(f"services  {' '.join(found['services']) or '-'}{' secrets' if found['secrets'] else ''}")
+    for each in found["providers"]:
+        click.echo(f"provider  {each['name']} at {each['address']} by {each['module_id']}")
+    for name, state in found["modules"].items():
+        click.echo(f"module    {name} {state}")
 
 
 @click.command(name="logs", help="Show what MODULE has written.")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,18 +18,54 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sdk.module_runtime.orchestrator.secrets.store import SecretStore
+    from sdk.module_runtime.orchestrator.stack import Stack
 
 T = TypeVar("T")
+
+
+def _stack() -> Stack | None:
+    """The stack file of the working folder, or that ``SDK_RUNTIME_STACK`` names, says what the options do not."""
+    path = Path(os.environ.get("SDK_RUNTIME_STACK", "stack.toml"))
+    if not path.is_file():
+        return None
+    from sdk.module_runtime.orchestrator.stack import read_stack
+
+    return read_stack(path)
+
+
+def _key_of_stack() -> str | None:
+    stack = _stack()
+    return stack.secrets.key if stack is not None and stack.secrets is not None else None
+
+
+def _url_of_stack() -> str | None:
+    stack = _stack()
+    if stack is None:
+        return None
+    from sdk.module_runtime.orchestrator.state_folder import database_url
+
+    return stack.orchestrator.database or database_url(stack.orchestrator.state)
+
 
 _KEY = click.option(
     "--key",
     envvar="SDK_RUNTIME_SECRET_KEY",
     show_envvar=True,
     required=True,
+    default=_key_of_stack,
+    show_default="secrets.key of stack.toml",
     help="file:PATH, environment:VARIABLE or keyring:SERVICE/USER.",
 )
 _STORE = (
-    click.option("--url", envvar="SDK_DATABASE_URL", show_envvar=True, required=True, help="The runtime's database."),
+    click.option(
+        "--url",
+        envvar="SDK_DATABASE_URL",
+        show_envvar=True,
+        required=True,
+        default=_url_of_stack,
+        show_default="that of stack.toml",
+        help="The runtime's database.",
+    ),
     click.option(
         "--schema", envvar="SDK_DATABASE_SCHEMA", show_envvar=True, help="PostgreSQL schema, or MySQL database."
     ),
@@ -53,7 +91,19 @@ def command() -> None:
 def init(key: str) -> None:
     from sdk.module_runtime.orchestrator.secrets.key_sources import create_key
 
-    click.echo(f"made key {create_key(key).current}")
+    made = create_key(key).current
+    stack, url = _stack(), _url_of_stack()
+    if stack is not None and url is not None:
+        stack.orchestrator.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        asyncio.run(_prepare(url))
+    click.echo(f"made key {made}")
+
+
+async def _prepare(url: str) -> None:
+    """The tables of a stack that has not run yet."""
+    from sdk.module_runtime.orchestrator.runtime import open_database
+
+    await (await open_database(url)).close()
 
 
 @command.command(

@@ -54,6 +54,7 @@ class Admin:
         self.app = create_app(
             "module-runtime",
             [
+                web.get("/v1/status", self._status),
                 web.get("/v1/modules", self._modules),
                 web.get("/v1/modules/{name}", self._module),
                 web.get("/v1/modules/{name}/logs", self._logs),
@@ -76,6 +77,19 @@ class Admin:
             if not compare_digest(given.encode(), f"Bearer {self._token}".encode()):
                 raise Unauthorized("the admin API wants the token of the state folder")
         return await handler(request)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        board = self._orchestrator.board
+        return _json(
+            {
+                "pid": os.getpid(),
+                "gateway": board.api if self._orchestrator.gateway is not None else None,
+                "services": sorted(board.hosts),
+                "secrets": board.keeper is not None,
+                "providers": [each.model_dump() for each in board.providers.all()],
+                "modules": {name: each.state.value for name, each in self._orchestrator.modules.items()},
+            }
+        )
 
     async def _modules(self, request: web.Request) -> web.Response:
         return _json([self._described(each) for each in self._orchestrator.modules.values()])

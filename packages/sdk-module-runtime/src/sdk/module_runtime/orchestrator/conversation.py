@@ -67,6 +67,7 @@ class Conversation:
         self.refused = 0
         self.received = 0
         self._board = switchboard
+        self._told: set[str] = set()
         self._transports: list[Transport] = []
         self._connections: dict[str, str] = {}
         self._http: dict[str, asyncio.Future[messages.HttpResponse]] = {}
@@ -116,7 +117,8 @@ class Conversation:
 
     def rotated(self, keys: Sequence[str], rotation_id: str) -> None:
         """Tell of new secrets. A Rust module loses the line that follows, so one follows that may be lost."""
-        if self._transports:
+        if self._transports and rotation_id not in self._told:
+            self._told.add(rotation_id)
             self._try_send(self._transports[0], messages.Rotated(keys=list(keys), rotation_id=rotation_id))
             self._try_send(self._transports[0], messages.Heartbeat())
 
@@ -190,7 +192,7 @@ class Conversation:
         self.announcement = message
         if not self.announced.is_set():
             self.announced.set()
-            self._lanes.submit("secrets", self._catch_up)
+            self.catch_up()
         else:
             self._board.announced(self)
 
@@ -222,8 +224,11 @@ class Conversation:
         if delays:
             asyncio.get_running_loop().call_later(delays.pop(0), repeat)
 
+    def catch_up(self) -> None:
+        """Tell of rotations that the module has not acknowledged and was not told of."""
+        self._lanes.submit("secrets", self._catch_up)
+
     async def _catch_up(self) -> None:
-        """Tell of the rotations that an earlier instance of the module has not acknowledged."""
         if self._board.keeper is None:
             return
         try:

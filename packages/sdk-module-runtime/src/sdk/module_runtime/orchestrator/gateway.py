@@ -158,12 +158,13 @@ class Gateway:
     async def _authorized(self, request: web.Request, route: Route) -> Mapping[str, str]:
         if route.auth is None:
             return {}
+        given = request.headers.getall(hdrs.AUTHORIZATION, [])
+        if len(given) > 1:  # the module might believe another one than was judged
+            raise _Refused(400, "ERR_TWO_AUTHORIZATIONS", "give one Authorization header")
         if self._authorizer is None:
             raise _Refused(503, "ERR_NO_AUTHORIZER", "this endpoint wants authorization, which is not set up here")
         try:
-            return await self._authorizer.authorize(
-                route.auth, route.module_id, request.headers.get(hdrs.AUTHORIZATION)
-            )
+            return await self._authorizer.authorize(route.auth, route.module_id, given[0] if given else None)
         except Unauthorized as error:
             challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
             raise _Refused(error.status, error.code, str(error), challenge) from None

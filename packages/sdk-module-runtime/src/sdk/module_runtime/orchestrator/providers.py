@@ -57,12 +57,14 @@ class ProviderRegistry:
     def discover(self, wanted: DiscoverServiceProviders) -> list[ServiceProvider]:
         """The providers of a type; only the healthy ones unless ``all_providers`` are wanted."""
         service_type = _key(wanted.service_type)
-        found = [
-            provider.model_copy(update={"is_healthy": self._is_healthy(owner)})
-            for (owner, offered, _), provider in self._providers.items()
-            if offered == service_type
-        ]
+        found = [each for each in self.all() if _key(each.service_type) == service_type]
         return [each for each in found if each.is_healthy or wanted.all_providers]
+
+    def all(self) -> list[ServiceProvider]:
+        return [
+            each.model_copy(update={"is_healthy": self._is_healthy(owner)})
+            for (owner, _, _), each in self._providers.items()
+        ]
 
     def release(self, module_id: str) -> None:
         self._providers = {key: each for key, each in self._providers.items() if key[0] != module_id}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from sdk.module_runtime.orchestrator.log_book import LogBook
 from sdk.module_runtime.orchestrator.orchestrator import Orchestrator
 from sdk.module_runtime.orchestrator.orphans import MARK, end_marked
 from sdk.module_runtime.orchestrator.port_leases import PortLeases
-from sdk.module_runtime.orchestrator.state_folder import StateFolder
+from sdk.module_runtime.orchestrator.services import open_services, watching
+from sdk.module_runtime.orchestrator.state_folder import StateFolder, database_url
 from sdk.module_runtime.orchestrator.supervisor import log_line
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from sdk.module_runtime.protocol.init import parse_socket_address
@@ -57,7 +59,9 @@ async def running(
         orphans = await asyncio.to_thread(end_marked, MARK, folder.id)
         if orphans:
             _log.warning("orphans_ended", processes=orphans)
-        database = await stack_of.enter_async_context(await _database(settings.database or folder.database_url))
+        database = await stack_of.enter_async_context(
+            await open_database(settings.database or database_url(settings.state))
+        )
         journal = Journal(database)
         await journal.reconcile()
         book = LogBook(folder.path / "logs")
@@ -68,20 +72,29 @@ async def running(
             log_line(module_id, level, line)
 
         first, last = settings.ports
-        board = Switchboard(ports=PortLeases(range(first, last + 1)))
+        services = await open_services(stack, database, os.environ if environ is None else environ)
+        board = Switchboard(services.hosts, services.keeper, PortLeases(range(first, last + 1)))
         board.tell = journal.take
         orchestrator = Orchestrator(
-            stack, board, environ=environ, marks={MARK: folder.id}, on_change=on_change, on_line=on_line
+            stack,
+            board,
+            environ=environ,
+            marks={MARK: folder.id},
+            on_change=on_change,
+            on_line=on_line,
+            authorizer=services.authorizer,
         )
         await stack_of.enter_async_context(_journaling(journal))
         journal.take(Happening(happenings.ORCHESTRATOR, detail={"state": "started", "orphans": orphans}))
         await stack_of.enter_async_context(orchestrator.ready())
+        await stack_of.enter_async_context(watching(services.store, board))
         await stack_of.enter_async_context(_administered(stack, orchestrator, journal, book, stop, folder))
         yield orchestrator
         journal.take(Happening(happenings.ORCHESTRATOR, detail={"state": "stopped", "orphans": 0}))
 
 
-async def _database(url: str) -> Database:
+async def open_database(url: str) -> Database:
+    """The orchestrator's own database, with its tables brought up to date."""
     from sdk.module_runtime.storage.migrations import MIGRATIONS
     from sdk.service.migrations import status, upgrade
 

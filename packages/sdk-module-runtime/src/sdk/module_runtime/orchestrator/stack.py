@@ -58,6 +58,23 @@ class Restart(_Table):
     longest_delay: Seconds = 30.0
 
 
+class SecretAccess(_Table):
+    """Names of secrets, or beginnings of names that end in ``*``."""
+
+    read: list[Text] = []
+    write: list[Text] = []
+
+
+class TokenAccess(_Table):
+    """What the module may do at the Jwt service. It makes tokens for these audiences and subjects only."""
+
+    validate_tokens: bool = Field(default=True, alias="validate")
+    generate: bool = False
+    audiences: list[Text] = []
+    subjects: list[Text] = []
+    longest: Seconds = 3600.0
+
+
 class Module(_Table):
     """A program to supervise. A command is ready once a GET of ``ready_url`` answers 200."""
 
@@ -72,6 +89,8 @@ class Module(_Table):
     """How a channel is known to be this module's. One built with the Rust SDK knows no tokens: ``listener``."""
     mount: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=255)] = ""
     """What its endpoints begin with at the gateway; the module hears the whole path."""
+    secrets: SecretAccess = SecretAccess()
+    tokens: TokenAccess | None = None
     directory: Path | None = None
     environment: dict[Variable, Text] = {}
     pass_environment: list[Variable] = []
@@ -123,10 +142,39 @@ class Orchestration(_Table):
     """The range that modules are lent ports from."""
 
 
+class SecretKeeping(_Table):
+    """Where the key is that secrets are encrypted with: ``file:PATH``, ``environment:VARIABLE``, ``keyring:…``."""
+
+    key: Annotated[str, StringConstraints(pattern=r"^(file|environment|keyring):.+$")]
+
+
+class Jwt(_Table):
+    """How tokens are judged, at the gateway and for modules: by one of ``secret``, ``pem`` and ``jwks``."""
+
+    secret: Text | None = None
+    """The name of a secret of the store: a shared key (``algorithm``), or a private key in PEM."""
+    pem: Path | None = None
+    """A public or private key."""
+    jwks: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")] | None = None
+    algorithm: Text | None = None
+    issuer: Text | None = None
+    audience: list[Text] = []
+    leeway: Annotated[float, Field(ge=0, le=3600)] = 60.0
+    lifetime: Seconds = 3600.0
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum(each is not None for each in (self.secret, self.pem, self.jwks)) != 1:
+            raise ValueError("give one of secret, pem and jwks")
+        return self
+
+
 class Stack(_Table):
     modules: Annotated[dict[Name, Module], Field(min_length=1, max_length=256)]
     orchestrator: Orchestration = Orchestration()
     gateway: Gateway | None = None
+    secrets: SecretKeeping | None = None
+    jwt: Jwt | None = None
     tls: Tls | None = None
 
 
@@ -143,16 +191,26 @@ def read_stack(path: Path) -> Stack:
         document = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the stack file {path} is not TOML: {error}") from error
-    stack, base = parse_stack(document, str(path)), path.parent.absolute()
-    placed = {
+    return _placed(parse_stack(document, str(path)), path.parent.absolute())
+
+
+def _placed(stack: Stack, base: Path) -> Stack:
+    """Paths of the file are relative to where it stands."""
+    modules = {
         name: module.model_copy(update={"directory": base / (module.directory or "")})
         for name, module in stack.modules.items()
     }
     tls = stack.tls and stack.tls.model_copy(
         update={name: base / value for name, value in stack.tls if isinstance(value, Path)}
     )
+    jwt = stack.jwt and stack.jwt.model_copy(update={"pem": stack.jwt.pem and base / stack.jwt.pem})
+    secrets = stack.secrets
+    if secrets is not None and secrets.key.startswith("file:"):
+        secrets = SecretKeeping(key=f"file:{base / secrets.key.removeprefix('file:')}")
     own = stack.orchestrator.model_copy(update={"state": base / stack.orchestrator.state})
-    return stack.model_copy(update={"modules": placed, "tls": tls, "orchestrator": own})
+    return stack.model_copy(
+        update={"modules": modules, "tls": tls, "jwt": jwt, "secrets": secrets, "orchestrator": own}
+    )
 
 
 def parse_stack(document: Mapping[str, Any], source: str) -> Stack:
@@ -170,11 +228,22 @@ def parse_stack(document: Mapping[str, Any], source: str) -> Stack:
         unknown = [each for each in module.after if each not in stack.modules]
         if unknown:
             raise ConfigurationError(f"{source}: modules.{name}.after names {unknown[0]!r}, which is no module of it")
+    _check_services(stack, source)
     try:
         TopologicalSorter({name: module.after for name, module in stack.modules.items()}).prepare()
     except CycleError as error:
         raise ConfigurationError(f"{source}: modules wait for one another: {' after '.join(error.args[1])}") from None
     return stack
+
+
+def _check_services(stack: Stack, source: str) -> None:
+    for name, module in stack.modules.items():
+        if stack.secrets is None and (module.secrets.read or module.secrets.write):
+            raise ConfigurationError(f"{source}: modules.{name}.secrets needs a table [secrets] with a key")
+        if stack.jwt is None and module.tokens is not None:
+            raise ConfigurationError(f"{source}: modules.{name}.tokens needs a table [jwt]")
+    if stack.jwt is not None and stack.jwt.secret is not None and stack.secrets is None:
+        raise ConfigurationError(f"{source}: jwt.secret needs a table [secrets] with a key")
 
 
 def environment_of(name: str, module: Module, environ: Mapping[str, str]) -> dict[str, str]:

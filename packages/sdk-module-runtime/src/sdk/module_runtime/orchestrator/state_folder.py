@@ -44,10 +44,6 @@ class StateFolder:
             ) from None
         return cls(path, lock)
 
-    @property
-    def database_url(self) -> str:
-        return f"sqlite:///{self.path / 'runtime.sqlite'}"
-
     def publish(self, url: str | None) -> str:
         """Where to serve the admin API; it is written down for ``sdk runtime ps`` and its like."""
         inside = str(self.path / "admin.sock")
@@ -60,6 +56,11 @@ class StateFolder:
         (self.path / _SOCKET).unlink(missing_ok=True)
         self._socket_folder.cleanup()
         os.close(self._lock)
+
+
+def database_url(path: Path) -> str:
+    """Of the database that an orchestrator keeps in its folder."""
+    return f"sqlite:///{path / 'runtime.sqlite'}"
 
 
 def admin_socket(path: Path) -> str | None:

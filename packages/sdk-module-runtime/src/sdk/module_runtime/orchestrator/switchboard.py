@@ -103,6 +103,12 @@ class Switchboard:
         for host in self.hosts.values():
             await host.release(module_id)
 
+    def catch_up(self) -> None:
+        """Secrets have changed without a word of the keeper: tell each module what it must know."""
+        for conversation in self._live:
+            if conversation.announced.is_set():
+                conversation.catch_up()
+
     async def close(self) -> None:
         if self._end_rotations is not None:
             self._end_rotations()

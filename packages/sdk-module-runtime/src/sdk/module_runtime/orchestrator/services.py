@@ -1,0 +1,136 @@
+"""What modules are served by the orchestrator itself, as the stack file describes it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sdk.core.errors import ConfigurationError, SdkError
+from sdk.service.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from sdk.module_runtime.auth.keys import Keys
+    from sdk.module_runtime.auth.local import LocalTokens
+    from sdk.module_runtime.orchestrator.gateway import Authorizer
+    from sdk.module_runtime.orchestrator.secrets.store import SecretStore
+    from sdk.module_runtime.orchestrator.stack import Jwt, Stack
+    from sdk.module_runtime.orchestrator.switchboard import Switchboard
+    from sdk.module_runtime.ports import SecretKeeper, ServiceHost
+    from sdk.service.database import Database
+
+_log = get_logger(__name__)
+LOOK_EVERY: Final = 2.0
+"""Seconds between looks at the store for what an operator has changed in another process."""
+_ACTOR: Final = "orchestrator"
+
+
+@dataclass
+class Services:
+    hosts: dict[str, ServiceHost] = field(default_factory=dict)
+    keeper: SecretKeeper | None = None
+    store: SecretStore | None = None
+    authorizer: Authorizer | None = None
+
+
+async def open_services(stack: Stack, database: Database, environ: Mapping[str, str]) -> Services:
+    """``ConfigurationError`` and ``SecretError`` for what cannot be had as the stack describes it."""
+    services = Services()
+    if stack.secrets is not None:
+        from sdk.module_runtime.orchestrator.secrets.keeper import ModuleSecrets
+        from sdk.module_runtime.orchestrator.secrets.key_sources import load_keys
+        from sdk.module_runtime.orchestrator.secrets.rights import SecretRights
+        from sdk.module_runtime.orchestrator.secrets.store import SecretStore
+
+        services.store = await SecretStore.open(database, load_keys(stack.secrets.key, environ))
+        rights = {
+            name: SecretRights(tuple(module.secrets.read), tuple(module.secrets.write))
+            for name, module in stack.modules.items()
+        }
+        services.keeper = ModuleSecrets(services.store, rights)
+    if stack.jwt is not None:
+        await _open_jwt(stack, stack.jwt, services)
+    return services
+
+
+async def _open_jwt(stack: Stack, settings: Jwt, services: Services) -> None:
+    from sdk.module_runtime.orchestrator.authorizer import JwtAuthorizer
+    from sdk.module_runtime.orchestrator.hosts.jwt import JwtHost, TokenRights
+
+    tokens = await _tokens(settings, services)
+    rights = {
+        name: TokenRights(
+            validate=each.validate_tokens,
+            generate=each.generate,
+            audiences=tuple(each.audiences),
+            subjects=tuple(each.subjects),
+            longest=each.longest,
+        )
+        for name, module in stack.modules.items()
+        if (each := module.tokens) is not None
+    }
+    services.hosts["Jwt"] = JwtHost(tokens, rights)
+    services.authorizer = JwtAuthorizer(tokens)
+
+
+async def _tokens(settings: Jwt, services: Services) -> LocalTokens:
+    from sdk.module_runtime.auth.keys import SYMMETRIC, JwtKey, KeySet
+    from sdk.module_runtime.auth.local import LocalTokens, TokenPolicy
+
+    policy = TokenPolicy(
+        audience=tuple(settings.audience), issuer=settings.issuer, leeway=settings.leeway, lifetime=settings.lifetime
+    )
+    if settings.jwks is not None:
+        return LocalTokens(_published(settings.jwks), policy)
+    if settings.secret is not None:
+        assert services.store is not None  # the stack was checked
+        value = await services.store.read(settings.secret, actor=_ACTOR)
+        is_shared = settings.algorithm in SYMMETRIC or not value.startswith("-----BEGIN")
+        key = (
+            JwtKey.secret(value, settings.algorithm or "HS256") if is_shared else JwtKey.pem(value, settings.algorithm)
+        )
+    else:
+        assert settings.pem is not None
+        try:
+            key = JwtKey.pem(await asyncio.to_thread(settings.pem.read_bytes), settings.algorithm)
+        except OSError as error:
+            raise ConfigurationError(f"jwt.pem: {settings.pem} cannot be read: {error.strerror}") from error
+    return LocalTokens(KeySet([key]), policy, signer=key if key.can_sign else None)
+
+
+def _published(url: str) -> Keys:
+    from sdk.module_runtime.auth.jwks import JwksKeys
+    from sdk.service.http_client import HttpClient
+
+    return JwksKeys(HttpClient(url, service="jwks"), url)
+
+
+@asynccontextmanager
+async def watching(store: SecretStore | None, board: Switchboard) -> AsyncIterator[None]:
+    """Modules hear of secrets that were changed by another process on the same database."""
+    if store is None:
+        yield
+        return
+    looking = asyncio.create_task(_look(store, board))
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+async def _look(store: SecretStore, board: Switchboard) -> None:
+    known: dict[str, int] | None = None
+    while True:
+        try:
+            found = {row.name: row.version for row in await store.listed()}
+        except SdkError as error:
+            _log.warning("secrets_not_watched", reason=str(error))
+        else:
+            if known is not None and found != known:
+                board.catch_up()
+            known = found
+        await asyncio.sleep(LOOK_EVERY)
