@@ -187,15 +187,8 @@ def test_the_admin_api_over_tcp_wants_its_token_and_tells_health_and_figures(tmp
 
 def test_secrets_of_a_stack_are_set_outside_given_by_right_and_rotated_while_it_runs(tmp_path: Path) -> None:
     asking = [{"send": {"op": "get_secret", "name": name}} for name in ("OTHER", "KEY")]
-    steps = [
-        *asking,
-        {"wait": "secret"},
-        ANNOUNCE,
-        {"wait": "rotated"},
-        *asking[1:],
-        {"wait": "secret"},
-        {"log": "got"},
-    ]
+    once: list[dict[str, Any]] = [*asking, {"wait": "secret"}, ANNOUNCE]
+    again: list[dict[str, Any]] = [{"wait": "rotated"}, *asking[1:], {"wait": "secret"}, {"log": "got"}]
     head = '[secrets]\nkey = "file:runtime.key"\n'
     one = module("one", *once, *again, more='secrets = { read = ["KEY"] }')
     (tmp_path / "stack.toml").write_text(head + one)
