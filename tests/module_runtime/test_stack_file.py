@@ -52,6 +52,7 @@ def test_a_stack_is_read_with_its_defaults(tmp_path: Path) -> None:
         (("modules.upper", "modules.Upper"), "modules.Upper"),
         (('command = ["sh"]', "command = []"), "modules.upper.command"),
         (("[modules.base]", "[modules.base"), "is not TOML"),
+        (('command = ["sh"]', 'command = ["${upper.url}"]'), "refers to ${upper.url}"),
         ((GOOD, ""), "modules: Field required"),
         ((GOOD, "#" * (1 << 20) + "\n"), "larger than 1 MiB"),
     ],

@@ -190,3 +190,22 @@ async def test_no_request_is_lost_while_a_module_is_replaced() -> None:
             await replacing
     assert statuses == {200}
     assert len(pids) == 2
+
+
+async def test_a_module_is_told_where_another_serves_and_that_one_comes_back_to_the_same_place() -> None:
+    board = Switchboard()
+    asking = web_module(after=["web"], environment={"OTHER": "${web.url}/hello/x"})
+    async with running({"web": web_module(), "asking": asking}, board, gateway={}) as seen:
+        await seen.until("asking", State.READY)
+        instance = seen.modules["asking"].instance
+        assert instance is not None
+        url = instance.setting.module.environment["OTHER"]
+        web = seen.modules["web"].instance
+        assert web is not None
+        async with ClientSession() as client:
+            async with client.get(url) as answer:
+                assert (await answer.json())["pid"] == web.process.pid
+            await web.process.kill()
+            await seen.until("web", State.READY, times=2)
+            async with client.get(url) as answer:
+                assert (await answer.json())["pid"] != web.process.pid

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from aiohttp import ClientError, ClientTimeout
@@ -16,6 +17,7 @@ from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.listeners import Listener
 from sdk.module_runtime.orchestrator.orphans import INSTANCE_MARK, end_marked
 from sdk.module_runtime.orchestrator.process import Process
+from sdk.module_runtime.orchestrator.stack import resolved
 from sdk.module_runtime.orchestrator.transports import StdioTransport
 from sdk.module_runtime.protocol.init import InitBlob, parse_socket_address
 from sdk.module_runtime.secrets.redaction import register_secret
@@ -69,10 +71,15 @@ class Instance:
         self._tell(happenings.STARTED, pid=process.pid)
 
     @classmethod
-    async def start(cls, setting: Setting) -> Instance:
-        """``OSError`` if no process can be made; ``SdkError`` if it can have no channel or port."""
+    async def start(cls, setting: Setting, listen: str | None = None) -> Instance:
+        """``OSError`` if no process can be made; ``SdkError`` if it can have no channel, port or address of another.
+
+        ``listen`` is where an earlier instance has served, if this one shall serve there again.
+        """
         id_ = str(uuid4())
-        environment = {**setting.environment, INSTANCE_MARK: id_}
+        module = resolved(setting.module, setting.board.urls)
+        setting = replace(setting, module=module.model_copy(update={"listen": listen or module.listen}))
+        environment = {**setting.environment, **module.environment, INSTANCE_MARK: id_}
         if setting.module.kind == "module":
             return await cls._start_module(id_, setting, {**environment, "PYWATT_MODULE_ID": setting.name})
         process = await Process.start(
@@ -116,8 +123,19 @@ class Instance:
             while not await self._answers(self.setting.module.ready_url):  # noqa: ASYNC110 - see below
                 await asyncio.sleep(_ASK_EVERY)  # another program has no event to wait for
 
+    @property
+    def address(self) -> str | None:
+        """``host:port`` where it has said that it serves; None for messages, or a socket."""
+        if self.conversation is None:
+            return urlsplit(self.setting.module.ready_url or "").netloc or None
+        announcement = self.conversation.announcement
+        address = parse_socket_address(announcement.listen) if announcement is not None else None
+        return announcement.listen if announcement is not None and address is not None and address.port else None
+
     def enter(self) -> None:
         """It is ready: from now on it is the module of its name."""
+        if self.address is not None:
+            self.setting.board.urls[self.setting.name] = f"http://{self.address}"
         self._tell(happenings.READY)
         if self.conversation is not None:
             self.conversation.is_ready = True

@@ -7,6 +7,8 @@
 That is a command, supervised as it is. A module of ``kind = "module"`` speaks the wire: its first line of input is an
 InitBlob, and it is ready once it has announced itself (and ``ready_url``, if there is one, answers 200).
 
+``${name.url}`` in a command or an environment is the base URL of another module that this one comes ``after``.
+
 A module gets a clean environment: a few variables every program needs (``KEPT``), what ``environment`` sets, and
 those variables of the orchestrator that ``pass_environment`` names. It runs in ``directory``, which is relative to
 the stack file, and by default where that file stands.
@@ -15,6 +17,7 @@ the stack file, and by default where that file stands.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tomllib
 from graphlib import CycleError, TopologicalSorter
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _LARGEST: Final = 1 << 20
+_REFERENCE: Final = re.compile(r"\$\{([a-z][a-z0-9-]{0,62})\.url\}")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -228,12 +232,40 @@ def parse_stack(document: Mapping[str, Any], source: str) -> Stack:
         unknown = [each for each in module.after if each not in stack.modules]
         if unknown:
             raise ConfigurationError(f"{source}: modules.{name}.after names {unknown[0]!r}, which is no module of it")
+        beyond = [each for each in references(module) if each not in module.after]
+        if beyond:
+            raise ConfigurationError(
+                f"{source}: modules.{name} refers to ${{{beyond[0]}.url}}: name {beyond[0]!r} in its after, too"
+            )
     _check_services(stack, source)
     try:
         TopologicalSorter({name: module.after for name, module in stack.modules.items()}).prepare()
     except CycleError as error:
         raise ConfigurationError(f"{source}: modules wait for one another: {' after '.join(error.args[1])}") from None
     return stack
+
+
+def references(module: Module) -> list[str]:
+    """The modules whose addresses this one is told."""
+    texts = (*module.command, *module.environment.values())
+    return sorted({match[1] for text in texts for match in _REFERENCE.finditer(text)})
+
+
+def resolved(module: Module, urls: Mapping[str, str]) -> Module:
+    """The module with the addresses of others put in. ``ConfigurationError`` if one has none."""
+
+    def put_in(text: str) -> str:
+        return _REFERENCE.sub(lambda match: _url_of(match[1], urls), text)
+
+    command = [put_in(text) for text in module.command]
+    environment = {name: put_in(value) for name, value in module.environment.items()}
+    return module.model_copy(update={"command": command, "environment": environment})
+
+
+def _url_of(name: str, urls: Mapping[str, str]) -> str:
+    if name not in urls:
+        raise ConfigurationError(f"${{{name}.url}}: {name} serves at no address")
+    return urls[name]
 
 
 def _check_services(stack: Stack, source: str) -> None:

@@ -64,6 +64,8 @@ class Supervisor:
         self.ready = asyncio.Event()
         self.instance: Instance | None = None
         self.restarts = 0
+        self._address: str | None = None
+        """Where it has served: others may know it, so it shall serve there again."""
         self._on_change, self._on_line, self._clock, self._jitter = on_change, on_line or log_line, clock, jitter
         self._logs = LogCollector(self._line, clock)
         environment = {**environment_of(name, module, environ), **(marks or {})}
@@ -124,7 +126,7 @@ class Supervisor:
             if self.instance is not old or self.state is not State.READY:
                 await successor.close()
                 raise NotReplaced(f"{self.name} ended while it was being replaced")
-            self.instance = successor
+            self.instance, self._address = successor, successor.address
             successor.enter()
             self._bell.ring()
             _log.info("module_replaced", module_id=self.name)
@@ -187,15 +189,17 @@ class Supervisor:
     async def _live(self) -> None:
         """From start to exit of one process, or of those that replace it. STOPPED afterwards if that was asked for."""
         try:
-            self.instance = await Instance.start(self._setting)
+            self.instance = await Instance.start(self._setting, self._address)
         except (OSError, SdkError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             _log.error("module_not_started", module_id=self.name, reason=reason)
             return
         try:
+            self._address = None  # if it does not get ready there, it may choose again
             if await self._becomes_ready(self.instance):
                 self._take(Event.ANSWERED)
                 self.instance.enter()
+                self._address = self.instance.address
                 self.ready.set()
                 await self._serves()
         finally:

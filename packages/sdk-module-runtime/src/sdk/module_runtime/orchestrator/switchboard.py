@@ -37,6 +37,8 @@ class Switchboard:
         """The one that is talked to for each module id."""
         self.api = "stdio"
         """What modules are told as ``orchestrator_api``: the URL of the gateway, if there is one."""
+        self.urls: dict[str, str] = {}
+        """Where each module that was ready once has served HTTP on a port."""
         self.on_announced: Callable[[Conversation], None] = lambda _conversation: None
         self.tell: Callable[[Happening], None] = lambda _happening: None
         """Called with whatever happens, for the record."""
