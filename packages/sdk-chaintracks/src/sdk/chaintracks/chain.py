@@ -364,17 +364,23 @@ class HeaderChain:
         """Read the store, and tell what others, or a call that was cut off, have done to it."""
         self._stale = True
         found = await load(self.store, self.rules.genesis, self._keep, root_height)
-        height = found.tree.tip.height
+        height, shown = found.tree.tip.height, found.state.event
         if found.told is not None and found.told < height:
             start = max(found.told + 1, height + 1 - MAX_ADDED)
             added = listed(self.store.bulk.read(start, height + 1 - start), start, 1)
             move = Move(self._clock(), found.tree.tip.work, found.told + 1, added, ())
-            await self.store.live.apply(expected_tip=found.state.tip, move=move)
+            noted = await self.store.live.apply(expected_tip=found.state.tip, move=move)
+            shown = shown if noted is None else noted.id
         self._tree, self._before, self._attached = found.tree, found.before, found.told is not None
         self._stale = False
-        while missed := await self.store.events_after(self.last_event):
+        while self.last_event < shown:
+            missed = await self.store.events_after(self.last_event)
             for event in missed:
-                self._tell(event)
+                if event.id <= shown:  # later ones belong to a chain that is not here yet
+                    self._tell(event)
+            if not missed or missed[-1].id >= shown:
+                break
+        self.last_event = max(self.last_event, shown)
 
 
 def _append(bulk: Bulk, pieces: list[Piece]) -> None:

@@ -1,4 +1,4 @@
-"""``sdk chaintracks serve|verify``"""
+"""``sdk chaintracks serve|tail|verify``"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sdk.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sdk.chaintracks.settings import ChaintracksSettings
+    from sdk.chaintracks.shared.watch import News
     from sdk.chaintracks.sources import HeaderSource, RunSource
 
 NETWORKS = ("main", "test", "stn", "regtest", "teratest", "mock")
@@ -39,6 +40,8 @@ def command() -> None:
 @click.option("--host", help="[default: 127.0.0.1]")
 @click.option("--port", type=int, help="0 takes a free one.  [default: 3011]")
 @click.option("--interval", type=float, help="Seconds between two looks at a source.  [default: 10]")
+@click.option("--refresh", type=float, help="Seconds between two looks at what others have stored.  [default: 2]")
+@click.option("--fanout", help="redis://… by which processes over one database tell one another what is new.")
 def serve(source: tuple[str, ...], **given: Any) -> None:
     from sdk.chaintracks.settings import ChaintracksSettings
     from sdk.service.logging import configure_logging
@@ -70,6 +73,18 @@ def verify(file: Path, from_height: int, network: str) -> None:
         click.echo(f"not checked, because what comes before is not in the file: {each}")
 
 
+@command.command(name="tail", help="Print each new tip and reorganisation that the server at URL tells of.")
+@click.argument("url", nargs=-1, required=True)
+@click.option("--after", metavar="CURSOR", help="Begin after this one, the first word of a line printed earlier.")
+@click.option("--network", type=click.Choice(NETWORKS), help="Check proof of work by this network's limit too.")
+@click.option("--count", type=click.IntRange(1), help="End after so many lines.  [default: never]")
+def tail(url: tuple[str, ...], after: str | None, network: str | None, count: int | None) -> None:
+    from sdk.chaintracks.tail import follow
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(follow(url, after, network, click.echo, most=count))
+
+
 def _sources(settings: ChaintracksSettings) -> list[HeaderSource | RunSource]:
     from sdk.chaintracks.sources.opening import SourceContext, open_sources
     from sdk.chaintracks.store.folders import beside
@@ -85,14 +100,23 @@ def _sources(settings: ChaintracksSettings) -> list[HeaderSource | RunSource]:
     return open_sources(settings.source, SourceContext(parameters, key, settings.pause, cache))
 
 
+def _news(settings: ChaintracksSettings) -> News | None:
+    if settings.fanout is None:
+        return None
+    from sdk.chaintracks.shared.redis_news import RedisNews
+
+    return RedisNews.open(settings.fanout.get_secret_value(), f"sdk.chaintracks.{settings.network}")
+
+
 async def _serve(settings: ChaintracksSettings) -> None:
     from sdk.chaintracks.engine import Chaintracks
     from sdk.chaintracks.server import create_chaintracks_app
+    from sdk.chaintracks.shared.watch import watching
     from sdk.chaintracks.store.folders import beside
     from sdk.service.database import Database
     from sdk.service.http_app import serve as serve_app
 
-    sources = _sources(settings)
+    sources, news = _sources(settings), _news(settings)
     database = await Database.open(settings.database, schema=settings.database_schema, timeout=_LOCK_WAIT)
     try:
         service = await Chaintracks.open(
@@ -113,12 +137,13 @@ async def _serve(settings: ChaintracksSettings) -> None:
                 click.echo(f"sdk: {each.last_error}; it is tried again", err=True)
         try:
             await service.start()
-            await serve_app(
-                create_chaintracks_app(service),
-                settings.host,
-                settings.port,
-                ready=lambda server: click.echo(f"headers of {settings.network} up to {tip.height}: {server.url}"),
-            )
+            async with watching(service.chain, every=settings.refresh, news=news):
+                await serve_app(
+                    create_chaintracks_app(service),
+                    settings.host,
+                    settings.port,
+                    ready=lambda server: click.echo(f"headers of {settings.network} up to {tip.height}: {server.url}"),
+                )
         finally:
             await service.stop()
     finally:

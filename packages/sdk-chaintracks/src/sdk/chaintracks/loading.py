@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _STEP: Final = 500
 _PART: Final = 10_000
+_ATTEMPTS: Final = 10
 
 
 @dataclass(slots=True)
@@ -49,9 +50,23 @@ class Loaded:
 
 
 async def load(store: HeaderStore, genesis: bytes, keep: int, root_height: int | None = None) -> Loaded:
-    """The tree of the last ``keep`` headers, or from ``root_height`` on. Raises ``StoreCorrupted``."""
-    bulk, live = store.bulk, store.live
+    """The tree of the last ``keep`` headers, or from ``root_height`` on. Raises ``StoreCorrupted``.
+
+    Another process may write while this reads. The chain is then as it was at ``state``, or is read again.
+    """
     await _begin(store, genesis)
+    for _ in range(_ATTEMPTS - 1):
+        before = await store.live.state()
+        try:
+            return await _read(store, genesis, keep, root_height)
+        except StoreCorrupted:
+            if await store.live.state() == before:
+                raise
+    return await _read(store, genesis, keep, root_height)
+
+
+async def _read(store: HeaderStore, genesis: bytes, keep: int, root_height: int | None) -> Loaded:
+    bulk, live = store.bulk, store.live
     await _reconcile(bulk, live)
     await _fill(bulk, live, keep)
     state = await live.state()
@@ -118,6 +133,8 @@ async def _tail(store: HeaderStore, state: State) -> tuple[list[StoredHeader], i
     bulk, live = store.bulk, store.live
     span = await live.span()
     tail = [] if span is None else await live.active(bulk.count, span[1])
+    at = next((index for index, row in enumerate(tail) if row.hash == state.tip), len(tail) - 1)
+    tail = tail[: at + 1]  # what another process has added since is read next time, with its event
     meets = bool(tail) and tail[0].height == bulk.count and previous_hash(tail[0].raw) == _tip(bulk)
     if meets and tail[-1].hash == state.tip:
         return tail, tail[-1].height

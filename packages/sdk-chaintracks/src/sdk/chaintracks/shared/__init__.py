@@ -1,0 +1,1 @@
+"""Several processes over one store: each learns what the others have written."""
