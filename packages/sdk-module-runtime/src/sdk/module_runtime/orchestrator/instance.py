@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from sdk.module_runtime.orchestrator.logs import LogCollector
     from sdk.module_runtime.orchestrator.stack import Module
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
-    from sdk.module_runtime.protocol.init import SecurityLevel
+    from sdk.module_runtime.protocol.init import SecurityLevel, SocketAddress
 
 _log = get_logger(__name__)
 _ASK_EVERY: Final = 0.1
 _ASK_TIMEOUT: Final = ClientTimeout(total=5)
+BOUND_WITHIN: Final = 1.0
+"""Seconds from a Rust module's announcement until what it announced is open, if it ever is."""
 DEAF_AFTER: Final = 30.0
 """Seconds a module may leave its input unread while something waits for it, before it counts as hung."""
 
@@ -119,6 +122,8 @@ class Instance:
         """Until the module says that it is ready. That its port is open is not enough."""
         if self.conversation is not None:
             await self.conversation.announced.wait()
+            if self.setting.module.identify == "listener":
+                await self._until_bound(self.conversation)
         if self.setting.module.ready_url is not None:
             while not await self._answers(self.setting.module.ready_url):  # noqa: ASYNC110 - see below
                 await asyncio.sleep(_ASK_EVERY)  # another program has no event to wait for
@@ -131,6 +136,17 @@ class Instance:
         announcement = self.conversation.announcement
         address = parse_socket_address(announcement.listen) if announcement is not None else None
         return announcement.listen if announcement is not None and address is not None and address.port else None
+
+    async def _until_bound(self, conversation: Conversation) -> None:
+        """A Rust module announces before it binds; one that serves over messages only never does."""
+        assert conversation.announcement is not None
+        address = parse_socket_address(conversation.announcement.listen)
+        if address is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BOUND_WITHIN):
+                while not await _is_open(address):  # noqa: ASYNC110 - another program has no event to wait for
+                    await asyncio.sleep(_ASK_EVERY / 4)
 
     def enter(self) -> None:
         """It is ready: from now on it is the module of its name."""
@@ -180,6 +196,15 @@ class Instance:
                 return answer.status == 200
         except (ClientError, TimeoutError, OSError, ValueError):  # ValueError: an answer or address aiohttp cannot read
             return False
+
+
+async def _is_open(address: SocketAddress) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(*address)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _listen(setting: Setting, conversation: Conversation) -> str:
