@@ -244,7 +244,7 @@ class Link:
         return self._turns[0] if self._turns else None
 
     def _take_secret(self, message: m.Secret) -> None:
-        register_secret(message.value)
+        register_secret(message.value, holder=message)  # whoever asked for it holds it then
         self._answered(self._secrets, message.name, message)
 
     def _take_rotated(self, message: m.Rotated) -> None:

@@ -25,7 +25,10 @@ def check_name(name: str) -> str:
 
 
 def check_value(name: str, value: str) -> bytes:
-    """``value`` in UTF-8; raises ``SecretInvalid``, which does not show it."""
+    """``value`` in UTF-8; raises ``SecretInvalid``, which does not show it.
+
+    Comes before a value is registered for redaction, which costs memory by its size.
+    """
     try:
         data = value.encode()
     except UnicodeEncodeError:

@@ -133,7 +133,11 @@ class ModuleSecrets:
         self._throttle(module_id, "")
         settled = await self._store.acknowledge(module_id, rotation_id, success=success, message=message or "")
         if not settled:
-            _log.info("secret_rotation_not_pending", module_id=module_id, rotation_id=rotation_id[:36])
+            _log.info(
+                "secret_rotation_not_pending",
+                module_id=module_id,
+                rotation_id=ascii(self._store.shown(rotation_id))[:64],
+            )
         elif not success:
             _log.warning("secret_rotation_refused", module_id=module_id, names=settled)
 
@@ -161,7 +165,7 @@ class ModuleSecrets:
         rights = self._of(module_id)
         allowed = rights.may_read(name) if operation == "get" else rights.may_write(name)
         if not allowed:
-            entry = Entry(f"module:{module_id}", operation, printable(name), "denied")
+            entry = Entry(f"module:{module_id}", operation, printable(self._store.shown(name)), "denied")
             await self._store.note(entry)
             _log.warning("secret_denied", module_id=module_id, operation=operation, secret_name=entry.name)
             raise SecretDenied(entry.name, "read" if operation == "get" else operation)

@@ -175,6 +175,7 @@ def change(
     names: Iterable[str],
     seal: Callable[[str, int], tuple[str, bytes] | None],
     *,
+    show: Callable[[str], str],
     actor: str,
     rotation_id: str,
     now: datetime,
@@ -187,7 +188,7 @@ def change(
         version = 1 if row is None else row.version + 1
         box = seal(name, version)
         if box is None and (row is None or row.sealed is None):
-            write_down(unit, [Entry(actor, "delete", name, "not found")], now=now)
+            write_down(unit, [Entry(actor, "delete", show(name), "not found")], now=now)
             continue
         versions[name] = version
         key, sealed = box or (None, None)
@@ -204,12 +205,15 @@ def change(
     return Changed(versions, held)
 
 
-def hand_out(unit: Unit, module_id: str, name: str, *, now: datetime) -> Sealed | None:
-    """The secret for ``module_id``, who holds it from now on; with its rotation, if that is not acknowledged yet."""
+def hand_out(unit: Unit, module_id: str, name: str, *, shown: str, now: datetime) -> Sealed | None:
+    """The secret for ``module_id``, who holds it from now on; with its rotation, if that is not acknowledged yet.
+
+    ``shown`` stands in the audit for a name that is none: it may be a secret itself.
+    """
     actor = f"module:{module_id}"
     row = unit.first(_ONE, wanted=name)
     if row is None or row.sealed is None:
-        write_down(unit, [Entry(actor, "get", name, "not found")], now=now)
+        write_down(unit, [Entry(actor, "get", shown, "not found")], now=now)
         return None
     holder = unit.first(_HOLDER, module=module_id, wanted=name)
     if holder is None:

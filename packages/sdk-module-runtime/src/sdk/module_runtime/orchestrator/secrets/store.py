@@ -83,7 +83,7 @@ class SecretStore:
 
         def unit_of(unit: Any) -> rows.Sealed | None:
             found = rows.find(unit, name)
-            entry = rows.Entry(actor, "get", name, "not found" if found is None else "ok")
+            entry = rows.Entry(actor, "get", *((self.shown(name), "not found") if found is None else (name, "ok")))
             rows.write_down(unit, [entry], now=self._clock())
             return found
 
@@ -94,7 +94,7 @@ class SecretStore:
 
     async def hand_out(self, module_id: str, name: str) -> tuple[str, str | None]:
         """The value for ``module_id``, and the rotation that it has not acknowledged; ``SecretNotFound``."""
-        sealed = await self._database.write(rows.hand_out, module_id, name, now=self._clock())
+        sealed = await self._database.write(rows.hand_out, module_id, name, shown=self.shown(name), now=self._clock())
         if sealed is None:
             raise SecretNotFound(name)
         return self.unseal(sealed), sealed.rotation_id
@@ -106,7 +106,7 @@ class SecretStore:
             module_id,
             rotation_id,
             success=success,
-            message=self._registry.redact(message),
+            message=self.shown(message),
             now=self._clock(),
         )
         for name, modules in waiting.items():
@@ -153,6 +153,10 @@ class SecretStore:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
+    def shown(self, text: str) -> str:
+        """``text`` without the secrets that are known here, for audit and log."""
+        return self._registry.redact(text)
+
     def unseal(self, sealed: rows.Sealed) -> str:
         value = self._keys.unseal(sealed.name, sealed.version, sealed.key_id, sealed.sealed).decode()
         self._remember(sealed.name, sealed.version, self._register(value))
@@ -177,7 +181,7 @@ class SecretStore:
     ) -> Rotation:
         rotation_id = self._new_id()
         changed = await self._database.write(
-            rows.change, list(names), seal, actor=actor, rotation_id=rotation_id, now=self._clock()
+            rows.change, list(names), seal, show=self.shown, actor=actor, rotation_id=rotation_id, now=self._clock()
         )
         for name, version in changed.versions.items():
             old = self._known.pop(name, None)

@@ -58,8 +58,9 @@ class FileProvider(SecretProvider):
         return Fetched(secret)
 
     async def set(self, name: str, value: str) -> None:
+        check_value(name, value)
         secret = Secret(value)
-        check_value(check_name(name), value)
+        check_name(name)
         self._require_table(name)
         await asyncio.to_thread(self._rewrite, name, secret)
         await self.refresh()

@@ -37,8 +37,9 @@ class KeyringProvider(SecretProvider):
         return Fetched(Secret(value))
 
     async def set(self, name: str, value: str) -> None:
+        check_value(name, value)
         secret = Secret(value)
-        check_value(check_name(name), value)
+        check_name(name)
         before = await self._run(name, self._keyring.get_password, self._service, name)
         await self._run(name, self._keyring.set_password, self._service, name, secret.expose())
         if before is None:

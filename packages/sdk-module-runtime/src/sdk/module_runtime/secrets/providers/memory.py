@@ -26,8 +26,9 @@ class MemoryProvider(SecretProvider):
         return Fetched(self._secrets[name])
 
     async def set(self, name: str, value: str) -> None:
+        check_value(name, value)
         secret = Secret(value)
-        check_value(check_name(name), value)
+        check_name(name)
         known = self._secrets.get(name)
         self._secrets[name] = secret
         if known is None:

@@ -61,8 +61,9 @@ class OrchestratorProvider(SecretProvider):
         return Fetched(Secret(value), rotation_id)
 
     async def set(self, name: str, value: str) -> None:
+        check_value(name, value)
         secret = Secret(value)
-        check_value(check_name(name), value)
+        check_name(name)
         self._require("set a secret")
         await self._call("set", name, {"name": name, "value": secret.expose()})
 
