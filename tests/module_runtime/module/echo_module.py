@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +54,12 @@ async def build(context: ModuleContext) -> web.Application:
         await child.wait()
         return web.Response(text="quiet", headers={"X-One": "1"})
 
+    async def careless(request: web.Request) -> web.Response:
+        value = (await context.secrets.get("turning")).expose()
+        print("printed", value)
+        logging.getLogger("careless").error("logged %s", base64.b64encode(value.encode()).decode())
+        raise RuntimeError(f"raised {value}")
+
     async def cached(request: web.Request) -> web.Response:
         return web.Response(text=(await context.secrets.get(request.match_info["name"])).expose())
 
@@ -89,6 +97,7 @@ async def build(context: ModuleContext) -> web.Application:
     app.router.add_route("*", "/echo", echo)
     app.router.add_get("/secret/{name}", secret)
     app.router.add_post("/operate/{connection}", operate)
+    app.router.add_get("/careless", careless)
     app.router.add_get("/slow", slow)
     app.router.add_get("/streamed", streamed)
     app.router.add_get("/noisy", noisy)

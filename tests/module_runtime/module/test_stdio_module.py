@@ -208,6 +208,26 @@ def test_a_rotation_is_acknowledged_once_the_new_value_is_there(module: Module) 
     assert content(module.hear())["body"] == b"second"
 
 
+def test_no_secret_gets_into_what_the_module_logs() -> None:
+    with started() as module:
+        module.hear()
+        module.ask("/careless")
+        assert module.hear() == {"op": "get_secret", "name": "turning"}
+        module.say(op="secret", name="turning", value="correct horse battery")
+        answer = content(module.hear())
+        assert answer["status_code"] == 500
+        assert b"correct horse" not in answer["body"]
+        assert module.end() == 0
+        printed = "printed correct horse battery"  # which is the orchestrator's to hide
+        logged = module.errors().replace(printed, "")
+        assert "raised" in logged
+        assert "logged" in logged
+        for form in ("correct horse battery", "Y29ycmVjdCBob3JzZSBiYXR0ZXJ5"):
+            assert form not in logged.replace("printed correct horse battery", ""), (
+                "print is the orchestrator's to hide"
+            )
+
+
 # --- how it starts and ends ---
 
 

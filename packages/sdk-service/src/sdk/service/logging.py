@@ -166,6 +166,7 @@ def configure_logging(
     handler._sdk = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(level.upper())
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # it names each of its own parts at a start
 
 
 def _nothing_known(text: str) -> str:

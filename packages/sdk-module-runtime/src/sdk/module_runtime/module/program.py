@@ -32,6 +32,7 @@ from sdk.module_runtime.module.stdio import take_over
 from sdk.module_runtime.protocol.init import parse_socket_address
 from sdk.module_runtime.secrets.client import SecretClient
 from sdk.module_runtime.secrets.providers.chosen import chosen_provider
+from sdk.module_runtime.secrets.redaction import install_secret_redaction_filter, redact_secrets
 from sdk.service.logging import configure_logging, get_logger
 from sdk.service.metrics import CONTENT_TYPE, create_registry, render
 
@@ -63,7 +64,8 @@ class ModuleProgram:
         """Until told to end; the exit status. What stops a start is one line on stderr."""
         given = _parser(self.name).parse_args(arguments)
         standalone = given.standalone or given.listen is not None or not _started_with_pipes()
-        configure_logging()
+        configure_logging(redact=redact_secrets)
+        install_secret_redaction_filter()  # uncaught exceptions, and handlers that others have made
         try:
             if standalone:
                 asyncio.run(self._run_alone(given.listen or DEFAULT_LISTEN))
