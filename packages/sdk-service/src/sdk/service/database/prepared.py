@@ -83,6 +83,40 @@ class _Bind(NamedTuple):
     process: Process | None
 
 
+class _Places(NamedTuple):
+    """The values of a statement without IN lists: constants as they are sent, and what is filled in for each run."""
+
+    constants: tuple[Any, ...]
+    given: tuple[tuple[int, str], ...]
+    processed: tuple[tuple[int, str, Process], ...]
+    defaults: tuple[tuple[int, Callable[[], Any]], ...]
+
+    @classmethod
+    def of(cls, binds: Sequence[_Bind]) -> _Places:
+        constants: list[Any] = [None] * len(binds)
+        given, processed, defaults = [], [], []
+        for place, (parameter, constant, default, process) in enumerate(binds):
+            if default is not None:
+                defaults.append((place, default if process is None else _chain(default, process)))
+            elif parameter is None:
+                constants[place] = constant if process is None else process(constant)
+            elif process is None:
+                given.append((place, parameter))
+            else:
+                processed.append((place, parameter, process))
+        return cls(tuple(constants), tuple(given), tuple(processed), tuple(defaults))
+
+    def values(self, params: Params) -> list[Any]:
+        values = list(self.constants)
+        for place, name in self.given:
+            values[place] = params[name]
+        for place, name, process in self.processed:
+            values[place] = process(params[name])
+        for place, default in self.defaults:
+            values[place] = default()
+        return values
+
+
 class Text(NamedTuple):
     """SQL with its places: each a bind name and, for a member of an IN list, its index there."""
 
@@ -112,7 +146,9 @@ class Compiled:
         self.returns_key = bool(isinstance(statement, Insert) and compiler.effective_returning)
         self.key_column = _key_column(statement) if isinstance(statement, Insert) else None
         self.sql = "" if self._expanding else compiler.string
-        self._plain = None if self._expanding or self._optional else _plain_places(self._binds, compiler)
+        self._plain = (
+            None if self._expanding else _Places.of([self._binds[name] for name in compiler.positiontup or ()])
+        )
         self._row: type[Row] | None = None
         self._processors: tuple[Process | None, ...] = ()
         self._has_processors = False
@@ -125,12 +161,7 @@ class Compiled:
             params = {**self._optional, **params}
         if len(params) != len(self._parameters) or not self._parameters.issuperset(params):
             raise self._mismatch(params)
-        if self._plain is not None:
-            return self.sql, [
-                bind.process(value) if bind.process is not None else value
-                for bind, value in ((bind, self._value(bind, params)) for bind in self._plain)
-            ]
-        return self._bind_expanding(params)
+        return self._bind_expanding(params) if self._plain is None else (self.sql, self._plain.values(params))
 
     def _value(self, bind: _Bind, params: Params) -> Any:
         if bind.parameter is not None:
@@ -247,6 +278,10 @@ def _call(function: Callable[[Any], Any]) -> Callable[[], Any]:
     return lambda: function(None)
 
 
+def _chain(default: Callable[[], Any], process: Process) -> Callable[[], Any]:
+    return lambda: process(default())
+
+
 def _is_parameter(bind: BindParameter[Any]) -> bool:
     return not bind.unique
 
@@ -262,10 +297,6 @@ def _bind(name: str, bind: BindParameter[Any], dialect: Dialect, defaults: Mappi
     if bind.callable is not None:
         return _Bind(None, None, bind.callable, process)
     return _Bind(None, bind.value, None, process)
-
-
-def _plain_places(binds: Mapping[str, _Bind], compiler: SQLCompiler) -> tuple[_Bind, ...]:
-    return tuple(binds[name] for name in compiler.positiontup or ())
 
 
 def _key_column(statement: Insert) -> str | None:
