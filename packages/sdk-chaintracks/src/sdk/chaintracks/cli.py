@@ -1,9 +1,10 @@
-"""``sdk chaintracks serve|tail|verify``"""
+"""``sdk chaintracks serve|sync|tail|verify|export|info``"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ import click
 from sdk.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from sdk.chaintracks.engine import Chaintracks
     from sdk.chaintracks.settings import ChaintracksSettings
     from sdk.chaintracks.shared.watch import News
     from sdk.chaintracks.sources import HeaderSource, RunSource
@@ -27,16 +31,29 @@ def command() -> None:
     """A group; nothing to do before its sub-commands."""
 
 
+def _store_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Which chain, and where it is kept."""
+    for option in (
+        click.option("--store", help="files, files:FOLDER or sql.  [default: files, in a folder beside the database]"),
+        click.option("--database", help="sqlite:///path, postgresql+psycopg://… or mysql+pymysql://…"),
+        click.option("--network", type=click.Choice(NETWORKS), help="[default: main]"),
+    ):
+        function = option(function)
+    return function
+
+
+def _source_option(function: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--source",
+        multiple=True,
+        help="cdn[:URL or FOLDER], whatsonchain, p2p[:HOST:PORT], chaintracks:URL, devnet[:URL], or a URL of"
+        " WhatsOnChain's wire with the network; may be repeated, the first is asked first.",
+    )(function)
+
+
 @command.command(name="serve", help="Follow the network and serve its headers until stopped (SIGTERM or Ctrl-C).")
-@click.option("--network", type=click.Choice(NETWORKS), help="[default: main]")
-@click.option(
-    "--source",
-    multiple=True,
-    help="whatsonchain, p2p[:HOST:PORT], cdn[:URL or FOLDER], chaintracks:URL, devnet[:URL], or a URL of WhatsOnChain's"
-    " wire with the network; may be repeated, the first is asked first.",
-)
-@click.option("--database", help="sqlite:///path, postgresql+psycopg://… or mysql+pymysql://…")
-@click.option("--store", help="files, files:FOLDER or sql.  [default: files, in a folder beside the database]")
+@_store_options
+@_source_option
 @click.option("--host", help="[default: 127.0.0.1]")
 @click.option("--port", type=int, help="0 takes a free one.  [default: 3011]")
 @click.option("--interval", type=float, help="Seconds between two looks at a source.  [default: 10]")
@@ -50,13 +67,51 @@ def serve(source: tuple[str, ...], **given: Any) -> None:
     asyncio.run(_serve(ChaintracksSettings.load(source=source or None, **given)))
 
 
+@command.command(name="sync", help="Fetch and check headers until they are all here, and stop.")
+@_store_options
+@_source_option
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which to give up.")
+def sync(source: tuple[str, ...], timeout: float | None, **given: Any) -> None:
+    from sdk.chaintracks.settings import ChaintracksSettings
+    from sdk.service.logging import configure_logging
+
+    configure_logging()
+    asyncio.run(_sync(ChaintracksSettings.load(source=source or None, **given), timeout))
+
+
+@command.command(
+    name="export",
+    help="Write the stored headers to PLACE: a folder as header CDNs serve it, or one file if the name ends in .bin.",
+)
+@click.argument("place", type=click.Path(path_type=Path))
+@_store_options
+@click.option("--from-height", type=click.IntRange(0), default=0, help="Of a .bin file.  [default: 0]")
+@click.option("--to-height", type=click.IntRange(0), help="[default: the tip]")
+@click.option("--per-file", type=click.IntRange(1, 400_000), default=100_000, show_default=True)
+@click.option("--url", default="", help="Where the folder will be served; it is written into the index.")
+def export(place: Path, from_height: int, to_height: int | None, per_file: int, url: str, **given: Any) -> None:
+    from sdk.chaintracks.settings import ChaintracksSettings
+
+    if from_height and place.suffix != ".bin":
+        raise click.UsageError("a folder begins at height 0: --from-height goes with a .bin file")
+    asyncio.run(_export(ChaintracksSettings.load(**given), place, from_height, to_height, per_file, url))
+
+
+@command.command(name="info", help="What the store holds, as JSON; a service may be using it.")
+@_store_options
+def info(**given: Any) -> None:
+    import json
+
+    from sdk.chaintracks.settings import ChaintracksSettings
+
+    click.echo(json.dumps(asyncio.run(_info(ChaintracksSettings.load(**given))), indent=2))
+
+
 @command.command(name="verify", help="Check FILE, headers of 80 bytes each, and say what holds.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--from-height", type=click.IntRange(0, 0x7FFFFFFF), required=True, help="Height of the first header.")
 @click.option("--network", type=click.Choice(NETWORKS), default="main", show_default=True)
 def verify(file: Path, from_height: int, network: str) -> None:
-    import time
-
     from sdk.chaintracks.consensus import Rules
     from sdk.chaintracks.verify import verify_file
     from sdk.core.chain import ChainParameters
@@ -108,15 +163,22 @@ def _news(settings: ChaintracksSettings) -> News | None:
     return RedisNews.open(settings.fanout.get_secret_value(), f"sdk.chaintracks.{settings.network}")
 
 
-async def _serve(settings: ChaintracksSettings) -> None:
-    from sdk.chaintracks.engine import Chaintracks
-    from sdk.chaintracks.server import create_chaintracks_app
-    from sdk.chaintracks.shared.watch import watching
+def _folder(settings: ChaintracksSettings) -> Path | None:
+    """Where buried headers lie; None when they lie in the database."""
     from sdk.chaintracks.store.folders import beside
-    from sdk.service.database import Database
-    from sdk.service.http_app import serve as serve_app
 
-    sources, news = _sources(settings), _news(settings)
+    kind, _, location = settings.store.partition(":")
+    if kind != "files":
+        return None
+    return Path(location) if location else beside(settings.database, settings.network, Path.cwd())
+
+
+@contextlib.asynccontextmanager
+async def _opened(settings: ChaintracksSettings) -> AsyncIterator[Chaintracks]:
+    from sdk.chaintracks.engine import Chaintracks
+    from sdk.service.database import Database
+
+    sources = _sources(settings)
     database = await Database.open(settings.database, schema=settings.database_schema, timeout=_LOCK_WAIT)
     try:
         service = await Chaintracks.open(
@@ -124,27 +186,94 @@ async def _serve(settings: ChaintracksSettings) -> None:
             database,
             sources,
             store=settings.store,
-            folder=beside(settings.database, settings.network, Path.cwd()),
+            folder=_folder(settings),
             interval=settings.interval,
             max_backoff=settings.max_backoff,
             stale_after=settings.stale_after,
         )
+        try:
+            yield service
+        finally:
+            await service.stop()
+    finally:
+        await database.close()
+
+
+async def _serve(settings: ChaintracksSettings) -> None:
+    from sdk.chaintracks.server import create_chaintracks_app
+    from sdk.chaintracks.shared.watch import watching
+    from sdk.service.http_app import serve as serve_app
+
+    news = _news(settings)
+    async with _opened(settings) as service:
         with contextlib.suppress(TimeoutError):  # a long way to go is gone while serving
             await asyncio.wait_for(service.sync(), _FIRST_LOOK)
         tip = service.chain.tip
         for each in service.followers:
             if each.last_error is not None:
                 click.echo(f"sdk: {each.last_error}; it is tried again", err=True)
+        await service.start()
+        async with watching(service.chain, every=settings.refresh, news=news):
+            await serve_app(
+                create_chaintracks_app(service),
+                settings.host,
+                settings.port,
+                ready=lambda server: click.echo(f"headers of {settings.network} up to {tip.height}: {server.url}"),
+            )
+
+
+async def _sync(settings: ChaintracksSettings, timeout: float | None) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from sdk.chaintracks.consensus.fields import display
+    from sdk.chaintracks.syncing import sync_until_current
+    from sdk.core.errors import ServiceUnavailable
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    async with _opened(settings) as service:
+        started, height = time.monotonic(), service.chain.tip.height
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            bar = progress.add_task(f"headers of {settings.network}", total=None)
+            fault = await sync_until_current(
+                service, lambda done, total: progress.update(bar, completed=done, total=total), timeout=timeout
+            )
+        if fault is not None:
+            raise ServiceUnavailable("headers", f"height {service.chain.tip.height} was reached; {fault}")
+        tip, seconds = service.chain.tip, max(time.monotonic() - started, 1e-9)
+        click.echo(f"headers of {settings.network} up to {tip.height}: {display(tip.hash)}")
+        fresh = tip.height - height
+        click.echo(f"{fresh} new ones in {seconds:.1f} s ({fresh / seconds:,.0f} a second)")
+
+
+async def _export(
+    settings: ChaintracksSettings, place: Path, first: int, last: int | None, per_file: int, url: str
+) -> None:
+    from sdk.chaintracks.export import export_file, export_folder
+    from sdk.chaintracks.store.reading import stored_chain
+    from sdk.chaintracks.store.sql import SqlLive
+    from sdk.service.database import Database
+
+    async with await Database.open(settings.database, schema=settings.database_schema, read_only=True) as database:
+        headers = stored_chain(SqlLive(database), _folder(settings), settings.network)
         try:
-            await service.start()
-            async with watching(service.chain, every=settings.refresh, news=news):
-                await serve_app(
-                    create_chaintracks_app(service),
-                    settings.host,
-                    settings.port,
-                    ready=lambda server: click.echo(f"headers of {settings.network} up to {tip.height}: {server.url}"),
-                )
-        finally:
-            await service.stop()
-    finally:
-        await database.close()
+            if place.suffix == ".bin":
+                found = await export_file(headers, place, first=first, last=last)
+            else:
+                found = await export_folder(settings.network, headers, place, last=last, per_file=per_file, url=url)
+        except OSError as error:
+            raise ConfigurationError(f"headers cannot be exported to {place}: {error.strerror}") from error
+    if not found.count:
+        raise ConfigurationError(f"the store holds no headers of {settings.network} from height {first} on")
+    click.echo(f"{found.count} headers, heights {found.first}-{found.last}, tip {found.tip}")
+    click.echo(f"{found.written} files written to {place}")
+
+
+async def _info(settings: ChaintracksSettings) -> dict[str, object]:
+    from sdk.chaintracks.info import store_info
+    from sdk.chaintracks.store.sql import SqlLive
+    from sdk.service.database import Database
+
+    async with await Database.open(settings.database, schema=settings.database_schema, read_only=True) as database:
+        return await store_info(SqlLive(database), _folder(settings), settings.network)

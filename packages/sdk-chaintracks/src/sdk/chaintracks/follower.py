@@ -28,6 +28,7 @@ class Follower(SourceLoop):
 
     async def synchronise(self) -> int:
         tip = await self.source.tip()
+        self.claimed = tip.height
         while not await self._has(tip):
             fork = await self._fork(tip)
             if fork < self.chain.tip.height:

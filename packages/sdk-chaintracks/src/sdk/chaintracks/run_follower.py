@@ -42,6 +42,7 @@ class RunFollower(SourceLoop):
         known = await locator_of(self.chain)
         locator, held = known, b""
         while raw := await self.source.after(locator, self.chain.tip.height):
+            self.claimed = self.source.claimed
             if not held and previous_hash(raw) == self.chain.tip.hash:
                 await self.chain.extend(raw)
             else:

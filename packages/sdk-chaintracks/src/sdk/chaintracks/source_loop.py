@@ -41,7 +41,8 @@ class SourceStatus:
 class SourceLoop(ABC):
     """One source. Times in seconds; ``clock`` is monotonic.
 
-    ``current_at`` is when our chain last had its best block, ``last_error`` why the last look failed, if it did.
+    ``current_at`` is when our chain last had its best block, ``last_error`` why the last look failed, if it did,
+    ``claimed`` the height of the best block it says it has, ``looks`` how often it was asked.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class SourceLoop(ABC):
         self.last_error: str | None = None
         self.lied = False
         self.last_height: int | None = None
+        self.claimed: int | None = None
+        self.looks = 0
         self.last_seen: datetime | None = None
 
     @property
@@ -97,6 +100,12 @@ class SourceLoop(ABC):
 
     async def step(self) -> float:
         """Look once; the seconds to wait before the next look."""
+        try:
+            return await self._step()
+        finally:
+            self.looks += 1
+
+    async def _step(self) -> float:
         try:
             height = await self.synchronise()
         except SdkError as error:

@@ -50,6 +50,11 @@ class RunSource(Protocol):
 
     name: str
 
+    @property
+    def claimed(self) -> int | None:
+        """Height of the best block it says it has."""
+        ...
+
     async def after(self, locator: Sequence[bytes], height: int) -> bytes:
         """Up to 2000 headers of 80 bytes after the first hash of ``locator`` that it knows; empty when there are none.
 

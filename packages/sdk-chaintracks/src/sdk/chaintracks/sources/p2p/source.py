@@ -81,6 +81,10 @@ class PeerSource:
         """Names of the nodes that are connected."""
         return [peer.name for peer in self._peers.values() if peer.is_alive]
 
+    @property
+    def claimed(self) -> int | None:
+        return max((peer.start_height for peer in self._peers.values()), default=None)
+
     async def after(self, locator: Sequence[bytes], height: int) -> bytes:
         """Headers after the first hash of ``locator`` that a node knows; empty when no node has more than we.
 
