@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sdk.module_runtime.errors import ProtocolError
 from sdk.module_runtime.protocol import bincode, init, messages
-from sdk.module_runtime.protocol.envelope import MessageMetadata
+from sdk.module_runtime.protocol.envelope import Message, MessageMetadata
 from sdk.module_runtime.protocol.formats import Format, convert, pack, unpack
 from sdk.module_runtime.protocol.frame import Frame, FrameDecoder, encode_frame
 from sdk.module_runtime.protocol.json_text import MAX_DEPTH, parse_json
@@ -135,6 +135,29 @@ def test_members_given_twice_are_refused_in_structs_only() -> None:
             read(spaced)
 
 
+def test_members_given_twice_are_found_however_deep_the_struct_lies() -> None:
+    twice = '{"data":[],"data":[1],"format":"Json"}'
+    id_ = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+    routed = '{"op":"route_to_module","target_module_id":"b","target_endpoint":"c",'
+    routed += f'"request_id":"{id_}","payload":{twice}}}'
+    untagged = '{"content":{"request_id":"r","status_code":200,"status_code":404,"headers":{},"body":null}}'
+    for line, name in ((routed, "data"), (untagged, "status_code")):
+        with pytest.raises(ProtocolError, match=f"duplicate field `{name}`"):
+            messages.decode_module_line(line.encode())
+    with pytest.raises(ProtocolError, match="duplicate field `data`"):
+        messages.WRAPPED_MODULE_TO_ORCHESTRATOR.from_json(f'{{"id":"{id_}","content":{routed}}}'.encode())
+    listed = '{"op":"announce","listen":"x","endpoints":[{"path":"/","path":"/a","methods":[]}]}'
+    with pytest.raises(ProtocolError, match="duplicate field `path`"):
+        messages.decode_module_line(listed.encode())
+
+
+@pytest.mark.parametrize("body", ["[true]", "[1.0]", "[256]", "[-1]", '["1"]', "[null]", "[[1]]", '"hi"'])
+def test_a_body_is_integers_of_a_byte(body: str) -> None:
+    line = f'{{"op":"http_request","request_id":"r","method":"GET","uri":"/","headers":{{}},"body":{body}}}'
+    with pytest.raises(ProtocolError, match="body"):
+        messages.ORCHESTRATOR_TO_MODULE.from_json(line.encode())
+
+
 def test_refusals_and_printed_messages_do_not_tell_secrets() -> None:
     secret = messages.Secret(name="K", value="hunter2")
     assert "hunter2" not in repr(secret)
@@ -146,8 +169,10 @@ def test_refusals_and_printed_messages_do_not_tell_secrets() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), b"bytes", "\ud800"])
 def test_what_json_cannot_hold_is_refused_when_written(value: object) -> None:
-    with pytest.raises(ProtocolError, match="cannot be written as JSON"):
-        messages.ServiceRequest(id="i", service_type="Cache", config=value).to_json()
+    request = messages.ServiceRequest(id="i", service_type="Cache", config=value)
+    for message in (request, Message[Any].wrap(request), Message[Any].wrap([None, {"deep": (value,)}])):
+        with pytest.raises(ProtocolError, match="cannot be written as JSON"):
+            message.to_json()
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 Read: UTF-8 only, no NaN, at most 127 levels, and a member of a *struct* given twice is an error although one of a map
 is not. Whether a member belongs to a struct only the model knows, so an object with repeated members arrives there as
-``Repeated``.
+``Repeated``, and so does the document around it.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -21,13 +22,20 @@ _MEMBER = re.compile(rb'"[ \t\r\n]*:')
 
 _ONLY_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
-_nan_check = json.JSONEncoder(allow_nan=False, default=str)
-
 
 class Repeated(dict[str, Any]):
     """An object some of whose members stood there more than once; the last one counts."""
 
-    repeated: frozenset[str]
+    repeated: frozenset[str] = frozenset()
+
+
+class Struct:
+    """What is written as an object of these members."""
+
+    __slots__ = ()
+
+    def members(self) -> dict[str, Any]:
+        raise TypeError(f"{type(self).__name__} has no members")
 
 
 def parse_json(data: bytes | bytearray | memoryview, what: str) -> Any:
@@ -40,28 +48,64 @@ def parse_json(data: bytes | bytearray | memoryview, what: str) -> Any:
         raise ProtocolError(what, f"not JSON: {error.msg} at byte {error.pos}") from None
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
         raise ProtocolError(what, f"nested more than {MAX_DEPTH} levels deep")
-    members = _members(value)
-    if data.count(b":") == members or len(_MEMBER.findall(data)) == members:
+    colons = data.count(b":")
+    if colons == _outer_members(value) or colons == (members := _members(value)):
         return value
-    return _with_repeated(data, value)  # objects deeper down, a quoted colon in a text, or a member given twice
+    if len(_MEMBER.findall(data)) == members:
+        return value
+    return _with_repeated(data, value)  # a quoted colon in a text, or a member given twice
 
 
 def write_json(value: Any, what: str) -> bytes:
     """Compact UTF-8. What JSON cannot hold (bytes, NaN, half a surrogate pair) raises ``ProtocolError``."""
     try:
-        text = orjson.dumps(value, option=_ONLY_JSON)
-        if b"null" in text:  # orjson writes NaN as null
-            _nan_check.encode(value)
+        text = orjson.dumps(value, default=_members_of, option=_ONLY_JSON)
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(what, f"cannot be written as JSON: {type(error).__name__}") from None
+    if b"null" in text and not _all_finite(value):  # orjson writes NaN as null
+        raise ProtocolError(what, "cannot be written as JSON: it holds a number that is not finite")
     return text
 
 
-def _members(value: Any) -> int:
-    """Never more than the members of all objects in ``value``; counted two levels deep, which is most messages."""
+def _members_of(value: Any) -> dict[str, Any]:
+    if isinstance(value, Struct):
+        return value.members()
+    raise TypeError(type(value).__name__)
+
+
+def _all_finite(value: Any) -> bool:
+    inner = [value]
+    while inner:
+        each = inner.pop()
+        if isinstance(each, float):
+            if not isfinite(each):
+                return False
+        elif isinstance(each, dict):
+            inner.extend(each.values())
+        elif isinstance(each, (list, tuple)):
+            inner.extend(each)
+        elif isinstance(each, Struct):
+            inner.extend(each.members().values())
+    return True
+
+
+def _outer_members(value: Any) -> int:
+    """Never more than ``_members``: counted two levels deep, which is most messages."""
     if type(value) is not dict:
         return 0
-    return len(value) + sum(len(inner) for inner in value.values() if type(inner) is dict)
+    return len(value) + sum([len(inner) for inner in value.values() if type(inner) is dict])
+
+
+def _members(value: Any) -> int:
+    """The members of all objects in ``value``."""
+    count, inner = 0, [value] if type(value) in (dict, list) else []
+    while inner:
+        each = inner.pop()
+        if type(each) is dict:
+            count += len(each)
+            each = each.values()
+        inner.extend([deeper for deeper in each if type(deeper) is dict or type(deeper) is list])
+    return count
 
 
 def _with_repeated(data: bytes, value: Any) -> Any:
@@ -79,7 +123,10 @@ def _with_repeated(data: bytes, value: Any) -> Any:
         return marked
 
     json.loads(data, object_pairs_hook=build, parse_int=float)  # float: numbers do not matter here, and it has no limit
-    return json.loads(data, object_pairs_hook=build, parse_int=_integer) if found else value
+    if not found:
+        return value
+    marked = json.loads(data, object_pairs_hook=build, parse_int=_integer)
+    return marked if type(marked) is Repeated else Repeated(marked) if type(marked) is dict else marked
 
 
 def _integer(text: str) -> int | float:

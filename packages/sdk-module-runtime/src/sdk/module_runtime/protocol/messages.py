@@ -13,7 +13,7 @@ from sdk.module_runtime.protocol.envelope import Message
 from sdk.module_runtime.protocol.extensions import ExtensionCall, ExtensionResult, Hello, RoutedError
 from sdk.module_runtime.protocol.formats import EncodedMessage
 from sdk.module_runtime.protocol.init import InitBlob
-from sdk.module_runtime.protocol.json_text import parse_json
+from sdk.module_runtime.protocol.json_text import Repeated, parse_json
 from sdk.module_runtime.protocol.model import U16, Codec, WireBytes, WireStruct, WireUuid, is_none
 from sdk.module_runtime.protocol.services import Endpoint, ServiceProvider, ServiceType
 
@@ -250,8 +250,16 @@ def decode_module_line(line: bytes) -> ModuleToOrchestrator:
     """One line of a module's stdout. A Rust module answers HTTP without a tag: ``{"content":{…},"metadata":{…}}``."""
     value = parse_json(line, "line of a module")
     if isinstance(value, dict) and "op" not in value and isinstance(value.get("content"), dict):
-        value = {**value["content"], "op": value["content"].get("op", "http_response")}
+        value = _tagged(value, value["content"])
     return MODULE_TO_ORCHESTRATOR.from_value(value)
+
+
+def _tagged(value: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    tagged = {**content, "op": content.get("op", "http_response")}
+    if type(value) is Repeated:
+        tagged = Repeated(tagged)
+        tagged.repeated = content.repeated if type(content) is Repeated else frozenset()
+    return tagged
 
 
 def decode_orchestrator_body(data: bytes) -> OrchestratorToModule:

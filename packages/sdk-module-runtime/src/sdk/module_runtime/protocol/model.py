@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Generic, Self, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, get_args
 from uuid import UUID
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 
 from sdk.module_runtime.errors import ProtocolError
-from sdk.module_runtime.protocol.json_text import Repeated, parse_json, write_json
+from sdk.module_runtime.protocol.json_text import Repeated, Struct, parse_json, write_json
 
 _HYPHENATED = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 _UUID = re.compile(rf"[0-9a-fA-F]{{32}}|{_HYPHENATED}|\{{{_HYPHENATED}\}}|urn:uuid:{_HYPHENATED}")
@@ -34,9 +27,13 @@ def _uuid(value: Any) -> Any:
 
 def _bytes(value: Any) -> Any:
     if isinstance(value, list):
-        if not set(map(type, value)) <= {int}:
-            raise ValueError("expected integers 0..255")
-        return bytes(value)  # ValueError beyond a byte
+        try:
+            data = bytes(value)
+            if b"e" not in orjson.dumps(value):  # true and false are integers to Python
+                return data
+        except (TypeError, ValueError):
+            pass
+        raise ValueError("expected integers 0..255")
     return value
 
 
@@ -59,32 +56,51 @@ I64 = Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1)]
 T = TypeVar("T")
 
 
-class WireStruct(BaseModel):
+class WireStruct(Struct, BaseModel):
     """A struct of the wire. Optional members are written as ``null`` unless the field says ``exclude_if``."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    @model_validator(mode="before")
+    _left_out: ClassVar[dict[str, Callable[[Any], bool]]] = {}
+    _octets: ClassVar[list[str]] = []
+
     @classmethod
-    def _each_member_once(cls, value: Any) -> Any:
-        if type(value) is Repeated:
-            twice = sorted(value.repeated & cls.model_fields.keys())
-            if twice:
-                raise ValueError(f"duplicate field `{twice[0]}`")
-        return value
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        fields = cls.model_fields.items()
+        cls._left_out = {name: field.exclude_if for name, field in fields if field.exclude_if is not None}
+        cls._octets = [
+            name for name, field in fields if field.annotation is bytes or WireBytes in get_args(field.annotation)
+        ]
+
+    def members(self) -> dict[str, Any]:
+        """What is written, in the order it is declared; structs within as they are."""
+        members = self.__dict__
+        if self._left_out:
+            members = members.copy()
+            for name, is_left_out in self._left_out.items():
+                if is_left_out(members[name]):
+                    del members[name]
+        for name in self._octets:
+            data = members.get(name)
+            if data is not None:
+                members = {**members, name: list(data)}
+        return members
 
     def to_json(self) -> bytes:
         """Compact JSON, members in the order they are declared, as the Rust types print it."""
-        return write_json(self.model_dump(), type(self).__name__)
+        return write_json(self.members(), type(self).__name__)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Raises ``ProtocolError``."""
         value = parse_json(data, cls.__name__)
         try:
-            return cls.model_validate(value)
+            struct = cls.model_validate(value)
         except ValidationError as error:
             raise refusal(cls.__name__, error) from None
+        if type(value) is Repeated:
+            _each_member_once(cls.__name__, struct, value)
+        return struct
 
 
 class Codec(Generic[T]):
@@ -92,7 +108,7 @@ class Codec(Generic[T]):
 
     def __init__(self, what: str, type_: Any) -> None:
         self.what = what
-        self._adapter: TypeAdapter[T] = TypeAdapter(type_)
+        self._validate: Callable[[Any], T] = TypeAdapter(type_).validator.validate_python
 
     def from_json(self, data: bytes) -> T:
         """Raises ``ProtocolError``."""
@@ -101,9 +117,25 @@ class Codec(Generic[T]):
     def from_value(self, value: Any) -> T:
         """From JSON that is parsed already. Raises ``ProtocolError``."""
         try:
-            return self._adapter.validate_python(value)
+            read = self._validate(value)
         except ValidationError as error:
             raise refusal(self.what, error) from None
+        if type(value) is Repeated:
+            _each_member_once(self.what, read, value)
+        return read
+
+
+def _each_member_once(what: str, read: Any, value: Any) -> None:
+    """Refuse a member of a struct that ``value``, from which it was read, gives twice; those of maps may be."""
+    if isinstance(read, WireStruct) and isinstance(value, dict):
+        twice = value.repeated & read.__dict__.keys() if type(value) is Repeated else frozenset()
+        if twice:
+            raise ProtocolError(what, f"duplicate field `{min(twice)}`")
+        for name, inner in read.__dict__.items():
+            _each_member_once(what, inner, value.get(name))
+    elif isinstance(read, list) and isinstance(value, list):
+        for inner, each in zip(read, value, strict=True):
+            _each_member_once(what, inner, each)
 
 
 def refusal(what: str, error: ValidationError) -> ProtocolError:
