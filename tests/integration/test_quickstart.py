@@ -10,7 +10,6 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 
@@ -19,7 +18,6 @@ from support.commands import clean_environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MARK = "QUICKSTART_OF_TEST"
 PATIENCE = 180
 STORY_BEGINS = "Two wallets, one payment"
 
@@ -27,14 +25,16 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 
 class Quickstart:
-    """A running one, and every process that descends from it, whoever their parents are now."""
+    """A running one, and every process that descends from it, whoever their parents are now.
+
+    Modules have a clean environment, but where temporary files go they are told.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._mark = f"{MARK}={uuid4().hex}".encode()
-        name, _, value = self._mark.decode().partition("=")
+        self._mark = f"TMPDIR={folder}".encode()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sdk.devnet.quickstart"],
-            env=clean_environment(TMPDIR=str(folder), **{name: value}),
+            env=clean_environment(TMPDIR=str(folder)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -94,7 +94,7 @@ def test_it_does_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
 def test_a_devnet_that_dies_midway_is_one_clear_line(tmp_path: Path) -> None:
     with quickstart(tmp_path) as started:
         started.until_the_story_begins()
-        os.kill(started.child("devnet serve"), signal.SIGKILL)
+        os.kill(started.child("system.modules.devnet"), signal.SIGKILL)
         out, err = started.process.communicate(timeout=PATIENCE)
         assert started.process.returncode == 1, out + err
         assert "Traceback" not in out + err
@@ -102,14 +102,14 @@ def test_a_devnet_that_dies_midway_is_one_clear_line(tmp_path: Path) -> None:
         (complaint,) = [line for line in out.splitlines() if line.startswith("failed: ")]
         assert "devnet" in complaint
         assert started.left(0) == {}
-    (folder,) = tmp_path.iterdir()
+    (folder,) = tmp_path.glob("sdk-quickstart-*")
     assert f"The logs and databases are in {folder}" in out
 
 
 def test_nothing_survives_it_when_it_is_killed(tmp_path: Path) -> None:
     with quickstart(tmp_path) as started:
         started.until_the_story_begins()
-        assert len(started.processes()) == 4
+        assert len(started.processes()) == 5
         started.process.send_signal(signal.SIGKILL)
         started.process.communicate()
         assert started.left(30) == {}

@@ -45,13 +45,13 @@ async def _run(console: Console, folder: Path) -> None:
     console.print("[bold]Bringing the system up[/bold]")
     protocol.begin("starting")
     async with stack(folder, say=protocol.say) as system:
-        where = ", ".join(f"{each.name} {each.url}" for each in system.programs)
-        protocol.done("Devnet, header service, wallet storage and monitor are up", f"{len(system.programs)} processes")
+        where = ", ".join(f"{each.name} {each.url}" for each in system.parts)
+        protocol.done("Devnet, header service, monitor and wallet are up", f"{len(system.parts)} modules are ready")
         console.print(f"  {where}", soft_wrap=True)
         console.print("[bold]Two wallets, one payment[/bold]")
         actions, balances = await tell(system, protocol)
         protocol.begin("Stopping everything")
-    protocol.done("Everything is stopped", "every process ended with code 0")
+    protocol.done("Everything is stopped", "every module ended with code 0")
     _show(console, protocol, actions, balances)
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import jwt
+
 from sdk.core.beef import Beef
 from sdk.devnet.errors import CheckFailed
 from sdk.devnet.quickstart.checks import expect, until
 from sdk.devnet.quickstart.network import Mined, Network
+from sdk.devnet.system.stack import AUDIENCE
 from sdk.service.http_client import HttpClient
 from sdk.wallet import open_wallet
 from sdk.wallet.keys import KeyDeriver, PrivateKey
@@ -181,7 +185,7 @@ class Story:
 async def tell(stack: Stack, protocol: Protocol) -> tuple[list[tuple[str, Action]], dict[str, int]]:
     """Run every step; the actions and the balances of both wallets at the end. Raises ``CheckFailed``."""
     settings = WalletSettings.load(environ=stack.environ)
-    keys = {"alice": PrivateKey.generate(), "bob": PrivateKey.generate()}
+    keys = {"alice": PrivateKey.from_hex(stack.root_key), "bob": PrivateKey.generate()}
     async with AsyncExitStack() as opened:
         wallets = {
             name: await opened.enter_async_context(open_wallet(root_key=key, settings=settings, background="external"))
@@ -192,8 +196,25 @@ async def tell(stack: Stack, protocol: Protocol) -> tuple[list[tuple[str, Action
         story = Story(wallets["alice"], wallets["bob"], KeyDeriver(keys["alice"]), network, protocol)
         for step in (story.fund, story.pay, story.write, story.mine, story.reorganise, story.count):
             await step()
+        await at_the_gateway(stack, wallets["alice"], protocol)
         listed = [(name, each) for name, wallet in wallets.items() for each in await actions(wallet)]
         return listed, {name: await wallet.balance() for name, wallet in wallets.items()}
+
+
+async def at_the_gateway(stack: Stack, alice: Wallet, protocol: Protocol) -> None:
+    """Alice's wallet is a module, too: its key is a secret of the orchestrator, and the gateway wants a token."""
+    protocol.begin("Alice's wallet is asked through the gateway")
+    claims = {"sub": "quickstart", "aud": AUDIENCE, "exp": int(time.time()) + 60}
+    token = jwt.encode(claims, stack.token_key, "HS256")
+    headers = {"Originator": "quickstart.local", "Authorization": f"Bearer {token}"}
+    async with HttpClient(stack.wallet.url, service="gateway") as http:
+        refused = await http.request("POST", "/listActions", json={"labels": []}, check=False)
+        expect(refused.status, 401, "what the gateway answers without a token")
+        key = await http.request("POST", "/getPublicKey", json={"identityKey": True}, headers=headers)
+        expect(key.json()["publicKey"], alice.identity_key, "the identity of the wallet behind the gateway")
+        listed = await http.request("POST", "/listActions", json={"labels": [], "limit": 100}, headers=headers)
+        expect(listed.json()["totalActions"], len(await actions(alice)), "the actions behind the gateway")
+    protocol.done("Alice's wallet answers at the gateway, to a token only", f"{listed.json()['totalActions']} actions")
 
 
 async def receive(

@@ -1,7 +1,6 @@
-"""The whole stack on one machine: devnet, header service, wallet storage and monitor, each in its own process."""
+"""The whole stack on one machine: devnet, header service, wallet and its storage's monitor, each a module."""
 
-from sdk.devnet.system.program import Program, ProgramFailed
-from sdk.devnet.system.stack import Stack, stack
+from sdk.devnet.system.stack import ModuleFailed, Part, Stack, stack
 from sdk.devnet.system.up import up
 
-__all__ = ["Program", "ProgramFailed", "Stack", "stack", "up"]
+__all__ = ["ModuleFailed", "Part", "Stack", "stack", "up"]

@@ -1,21 +1,63 @@
-"""Devnet, header service, wallet storage and monitor, wired to one another as an operator would wire them."""
+"""Devnet, header service, wallet with its storage's monitor, as modules of an orchestrator in this process."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import secrets
+import shutil
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Final
 
-from sdk.devnet.system.program import Program, ProgramFailed
-from sdk.service.database import Database
-from sdk.service.migrations import installed, upgrade
+from sdk.core.errors import SdkError
+from sdk.module_runtime.orchestrator import happenings, runtime
+from sdk.module_runtime.orchestrator.secrets.key_sources import create_key
+from sdk.module_runtime.orchestrator.secrets.store import SecretStore
+from sdk.module_runtime.orchestrator.stack import read_stack
+from sdk.module_runtime.orchestrator.state_folder import database_url
+from sdk.module_runtime.secrets.redaction import redact_secrets
+from sdk.service.logging import configure_logging
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
-CHAIN = "mock"
+    from sdk.module_runtime.orchestrator.happenings import Happening
+    from sdk.module_runtime.orchestrator.runtime import Runtime
+    from sdk.module_runtime.orchestrator.stack import Stack as StackFile
+
+CHAIN: Final = "mock"
+ROOT_KEY: Final = "WALLET_ROOT_KEY"
+TOKEN_KEY: Final = "JWT_KEY"
+AUDIENCE: Final = "wallet"
+START_SECONDS: Final = 60.0
+_LAST_LINES: Final = 3
+
+
+class ModuleFailed(SdkError):
+    """A module did not start, ended by itself, or did not end with code 0; the message holds the last of its log."""
+
+    code = "ERR_MODULE_FAILED"
+
+    def __init__(self, name: str, what: str, log: str) -> None:
+        self.name, self.what, self.log = name, what, log
+        super().__init__(name, what, log)
+
+    def __str__(self) -> str:
+        said = f"; it said: {self.log}" if self.log else ""
+        return f"{self.name} {self.what}{said}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module, and where it is asked: its own address, or for the wallet the gateway's."""
+
+    name: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -23,14 +65,21 @@ class Stack:
     """Where everything is. ``environ`` is what a wallet on this stack needs (``SDK_WALLET_*``)."""
 
     folder: Path
-    devnet: Program
-    headers: Program
-    monitor: Program
+    devnet: Part
+    headers: Part
+    monitor: Part
+    wallet: Part
     environ: Mapping[str, str]
+    root_key: str = field(repr=False)
+    """Of the wallet that is a module, 64 hex digits."""
+    token_key: str = field(repr=False)
+    """What tokens for it are signed with (HS256)."""
+    failed: asyncio.Event
+    """Set when a module has ended for good without being asked to."""
 
     @property
-    def programs(self) -> tuple[Program, ...]:
-        return self.devnet, self.headers, self.monitor
+    def parts(self) -> tuple[Part, ...]:
+        return self.devnet, self.headers, self.monitor, self.wallet
 
     @property
     def database_url(self) -> str:
@@ -43,53 +92,102 @@ async def stack(
     *,
     say: Callable[[str], None],
     devnet_port: int = 0,
-    headers_port: int = 0,
-    monitor_port: int = 0,
     mine_every: float | None = None,
 ) -> AsyncIterator[Stack]:
-    """A running stack with its files in ``folder``, which exists; stopped at the end, the last started first.
+    """A running stack with its files in ``folder``, which exists; stopped at the end, dependents first.
 
-    Port 0 takes a free one. Raises ``ProgramFailed`` if a part does not start, or does not end with code 0.
+    The folder gets a ``stack.toml`` that ``sdk runtime`` works on, too. Port 0 takes a free one. Raises
+    ``ModuleFailed`` if a module does not get ready, or does not end with code 0.
     """
-    async with AsyncExitStack() as running:
-        say("devnet")
-        mining = () if mine_every is None else ("--mine-every", str(mine_every))
-        devnet = await _run(
-            running, folder, "devnet", ("devnet", "serve", "--port", str(devnet_port), *mining), clean_environment()
+    described = _described(folder, devnet_port, mine_every)
+    keys = {ROOT_KEY: secrets.token_hex(32), TOKEN_KEY: secrets.token_hex(32)}
+    await _keep(described, keys)
+    stop, watch = asyncio.Event(), _Watch(say)
+    async with AsyncExitStack() as around:
+        around.enter_context(_logging_to(folder / "runtime.log"))
+        running = await around.enter_async_context(
+            runtime.running(described, stop, environ=clean_environment(), on_happening=watch.take)
         )
-        whatsonchain = f"{devnet.url}/v1/bsv/{CHAIN}"
-        say("header service")
-        headers = await _run(
-            running,
-            folder,
-            "chaintracks",
-            _chaintracks(whatsonchain, folder, headers_port),
-            {**clean_environment(), "SDK_CHAINTRACKS_INTERVAL": "0.2"},
-        )
-        environ = {
-            **clean_environment(),
-            "SDK_WALLET_CHAIN": CHAIN,
-            "SDK_WALLET_DATABASE": f"sqlite:///{folder / 'wallet.sqlite'}",
-            "SDK_WALLET_ARC_URL": devnet.url,
-            "SDK_WALLET_WHATSONCHAIN_URL": whatsonchain,
-            "SDK_WALLET_WHATSONCHAIN_MIN_INTERVAL": "0",
-            "SDK_WALLET_WHATSONCHAIN_DEPENDENT_WAIT": "0",
-            "SDK_WALLET_HEADERS_URL": headers.url,
-            **EAGER_MONITOR,
-        }
-        say("wallet storage")
-        await _prepare_storage(environ["SDK_WALLET_DATABASE"])
-        say("monitor")
-        monitor = await _run(running, folder, "monitor", ("monitor", "run", "--port", str(monitor_port)), environ)
-        yield Stack(folder, devnet, headers, monitor, environ)
+        task = asyncio.create_task(running.orchestrator.run(stop))
+        try:
+            await watch.until_ready(running)
+            yield _found(folder, running, keys, watch.failed)
+        except SdkError as error:
+            failure = watch.failure(running)
+            if failure is not None:  # whatever that led to
+                raise failure from error
+            raise
+        finally:
+            stop.set()
+            await task
+    watch.check_ends()
 
 
-EAGER_MONITOR = {
-    "SDK_MONITOR_POLL": "0.1",
-    "SDK_MONITOR_SEND_MIN_AGE": "0",
-    "SDK_MONITOR_INTERVALS": '{"send-waiting": 0.3, "new-header": 0.3, "check-for-proofs": 1, "reorg": 1}',
-}
-"""A local chain has nobody to be spared: look often."""
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """What is logged in this process goes to a file meanwhile."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    with path.open("a") as file:
+        configure_logging(stream=file, redact=redact_secrets)
+        try:
+            yield
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
+
+
+class _Watch:
+    """What becomes of the modules."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._states: dict[str, str] = {}
+        self._ends: list[tuple[str, int]] = []
+        self._changed = asyncio.Event()
+        self.failed = asyncio.Event()
+
+    def take(self, happening: Happening) -> None:
+        name = happening.module_id
+        if name is None:
+            return
+        if happening.kind == happenings.STATE:
+            self._states[name] = happening.detail["state"]
+            if self._states[name] == "starting":
+                self._say(name)
+            elif self._states[name] == "failed":
+                self.failed.set()
+            self._changed.set()
+        elif happening.kind == happenings.ENDED:
+            self._ends.append((name, happening.detail["status"]))
+
+    async def until_ready(self, running: Runtime) -> None:
+        names = running.orchestrator.modules
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while any(self._states.get(name) != "ready" for name in names):
+                    bad = next((name for name in names if self._states.get(name) in ("failed", "waiting")), None)
+                    if bad is not None:
+                        raise ModuleFailed(bad, "ended before it was ready", _last_words(running, bad))
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            late = next(name for name in names if self._states.get(name) != "ready")
+            words = _last_words(running, late)
+            raise ModuleFailed(late, f"was not ready in {START_SECONDS:.0f} s", words) from None
+
+    def failure(self, running: Runtime) -> ModuleFailed | None:
+        """What to say of the module that has failed, if one has."""
+        name = next((name for name, state in self._states.items() if state == "failed"), None)
+        if name is None:
+            return None
+        status = next(status for ended, status in reversed(self._ends) if ended == name)
+        return ModuleFailed(name, f"ended by itself with status {status}", _last_words(running, name))
+
+    def check_ends(self) -> None:
+        for name, status in self._ends:
+            if status != 0:
+                raise ModuleFailed(name, f"ended with status {status}", "")
 
 
 def clean_environment() -> dict[str, str]:
@@ -97,30 +195,46 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("SDK_")}
 
 
-def _chaintracks(source: str, folder: Path, port: int) -> tuple[str, ...]:
-    database = f"sqlite:///{folder / 'headers.sqlite'}"
-    where = ("--network", CHAIN, "--source", source, "--database", database, "--port", str(port))
-    return ("chaintracks", "serve", *where)
+def _described(folder: Path, devnet_port: int, mine_every: float | None) -> StackFile:
+    """The stack file in the folder, run by this Python, with what the caller chose."""
+    with as_file(files(__package__) / "stack.toml") as shipped:
+        shutil.copyfile(shipped, folder / "stack.toml")
+    read = read_stack(folder / "stack.toml")
+    modules = {
+        name: each.model_copy(update={"command": [sys.executable, *each.command[1:]]})
+        for name, each in read.modules.items()
+    }
+    mining = {} if mine_every is None else {"SDK_DEVNET_MINE_EVERY": str(mine_every)}
+    chosen = {"listen": f"127.0.0.1:{devnet_port}", "environment": {**modules["devnet"].environment, **mining}}
+    modules["devnet"] = modules["devnet"].model_copy(update=chosen)
+    return read.model_copy(update={"modules": modules})
 
 
-async def _prepare_storage(url: str) -> None:
-    """The tables of the wallet and of the monitor, before anybody opens them."""
-    database = await Database.open(url)
-    try:
-        await upgrade(database, [each for each in installed() if each.component in ("wallet", "monitor")])
-    finally:
-        await database.close()
+async def _keep(described: StackFile, keys: Mapping[str, str]) -> None:
+    """New secrets in a new store, sealed with a new key."""
+    assert described.secrets is not None
+    state = described.orchestrator.state
+    state.mkdir(mode=0o700, exist_ok=True)
+    async with await runtime.open_database(database_url(state)) as database:
+        store = await SecretStore.open(database, create_key(described.secrets.key))
+        await store.set(keys, actor="operator:quickstart")
 
 
-async def _run(
-    running: AsyncExitStack, folder: Path, name: str, arguments: tuple[str, ...], environ: Mapping[str, str]
-) -> Program:
-    program = await Program.start(name, arguments, environ, folder / f"{name}.log")
-    running.push_async_callback(_stop, program)
-    return program
+def _found(folder: Path, running: Runtime, keys: Mapping[str, str], failed: asyncio.Event) -> Stack:
+    board = running.orchestrator.board
+    environ = {
+        **clean_environment(),
+        **{
+            name: value
+            for name, value in running.environment_of("monitor").items()
+            if name.startswith(("SDK_WALLET_", "SDK_MONITOR_"))
+        },
+        "SDK_WALLET_DATABASE": f"sqlite:///{folder / 'wallet.sqlite'}",
+    }
+    devnet, headers, monitor = (Part(name, board.urls[name]) for name in ("devnet", "headers", "monitor"))
+    wallet = Part("wallet", f"{board.api}/wallet")
+    return Stack(folder, devnet, headers, monitor, wallet, environ, keys[ROOT_KEY], keys[TOKEN_KEY], failed)
 
 
-async def _stop(program: Program) -> None:
-    code = await program.stop()
-    if code != 0:
-        raise ProgramFailed(program.name, f"ended with code {code}", program.last_words())
+def _last_words(running: Runtime, name: str) -> str:
+    return " | ".join(line.text for line in running.book.last(name, _LAST_LINES))[-600:]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sdk.devnet.system.program import ProgramFailed
-from sdk.devnet.system.stack import stack
+from sdk.devnet.system.stack import ModuleFailed, stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,13 +25,14 @@ _TRY = """
   sdk wallet --home {folder}/alice receive FILE --prefix PREFIX --suffix SUFFIX
   sdk devnet mine
   sdk devnet reorg 1
+  cd {folder}; sdk runtime ps                      # and logs, events, restart, replace, stop
 A wallet in a program of yours, with the storage and the monitor that run here:
   export {exports}
 """
 
 
 async def up(folder: Path, *, devnet_port: int, mine_every: float | None) -> None:
-    """Until SIGINT or SIGTERM, or until a part ends by itself (``ProgramFailed``)."""
+    """Until SIGINT or SIGTERM, or until a module fails (``ModuleFailed``)."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
@@ -50,7 +50,7 @@ def describe(system: Stack) -> str:
     exports = " ".join(
         f"{name}={shlex.quote(value)}" for name, value in system.environ.items() if name.startswith("SDK_WALLET_")
     )
-    where = "\n".join(f"  {each.name:12} {each.url}" for each in system.programs)
+    where = "\n".join(f"  {each.name:12} {each.url}" for each in system.parts)
     hints = _TRY.format(
         devnet=system.devnet.url,
         whatsonchain=system.environ["SDK_WALLET_WHATSONCHAIN_URL"],
@@ -62,14 +62,12 @@ def describe(system: Stack) -> str:
 
 
 async def _until_stopped(system: Stack, stopping: asyncio.Event) -> None:
-    waiting = {asyncio.create_task(each.wait()): each for each in system.programs}
-    told = asyncio.create_task(stopping.wait())
+    told, failed = asyncio.create_task(stopping.wait()), asyncio.create_task(system.failed.wait())
     try:
-        done, _ = await asyncio.wait({told, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({told, failed}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (told, *waiting):
+        for task in (told, failed):
             task.cancel()
-        await asyncio.gather(told, *waiting, return_exceptions=True)
-    for task in done - {told}:
-        ended = waiting[task]
-        raise ProgramFailed(ended.name, f"ended by itself with code {task.result()}", ended.last_words())
+        await asyncio.gather(told, failed, return_exceptions=True)
+    if system.failed.is_set():
+        raise ModuleFailed("a module", "ended by itself", "")  # which, the stack knows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sdk.module_runtime.orchestrator import happenings
@@ -16,6 +17,7 @@ from sdk.module_runtime.orchestrator.orchestrator import Orchestrator
 from sdk.module_runtime.orchestrator.orphans import MARK, end_marked
 from sdk.module_runtime.orchestrator.port_leases import PortLeases
 from sdk.module_runtime.orchestrator.services import open_services, watching
+from sdk.module_runtime.orchestrator.stack import resolved
 from sdk.module_runtime.orchestrator.state_folder import StateFolder, database_url
 from sdk.module_runtime.orchestrator.supervisor import log_line
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
@@ -26,22 +28,28 @@ from sdk.service.logging import get_logger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from sdk.module_runtime.orchestrator.lifecycle import State
     from sdk.module_runtime.orchestrator.stack import Stack
 
 _log = get_logger(__name__)
 
 
-async def run(
-    stack: Stack,
-    stop: asyncio.Event,
-    *,
-    environ: Mapping[str, str] | None = None,
-    on_change: Callable[[str, State], None] = lambda _name, _state: None,
-) -> None:
+@dataclass(frozen=True)
+class Runtime:
+    """A stack that may run: ``await runtime.orchestrator.run(stop)``."""
+
+    orchestrator: Orchestrator
+    journal: Journal
+    book: LogBook
+
+    def environment_of(self, name: str) -> Mapping[str, str]:
+        """What the stack gives a module, with the addresses of others put in."""
+        return resolved(self.orchestrator.stack.modules[name], self.orchestrator.board.urls).environment
+
+
+async def run(stack: Stack, stop: asyncio.Event, *, environ: Mapping[str, str] | None = None) -> None:
     """Until ``stop`` is set. ``ConfigurationError`` and ``StorageError`` before anything was started."""
-    async with running(stack, stop, environ=environ, on_change=on_change) as orchestrator:
-        await orchestrator.run(stop)
+    async with running(stack, stop, environ=environ) as runtime:
+        await runtime.orchestrator.run(stop)
 
 
 @asynccontextmanager
@@ -50,8 +58,9 @@ async def running(
     stop: asyncio.Event,
     *,
     environ: Mapping[str, str] | None = None,
-    on_change: Callable[[str, State], None] = lambda _name, _state: None,
-) -> AsyncIterator[Orchestrator]:
+    on_happening: Callable[[Happening], None] = lambda _happening: None,
+) -> AsyncIterator[Runtime]:
+    """Everything around the modules. ``stop`` is what the admin API sets to end the stack."""
     settings = stack.orchestrator
     async with AsyncExitStack() as stack_of:
         folder = StateFolder.open(settings.state)
@@ -74,13 +83,17 @@ async def running(
         first, last = settings.ports
         services = await open_services(stack, database, os.environ if environ is None else environ)
         board = Switchboard(services.hosts, services.keeper, PortLeases(range(first, last + 1)))
-        board.tell = journal.take
+
+        def tell(happening: Happening) -> None:
+            journal.take(happening)
+            on_happening(happening)
+
+        board.tell = tell
         orchestrator = Orchestrator(
             stack,
             board,
             environ=environ,
             marks={MARK: folder.id},
-            on_change=on_change,
             on_line=on_line,
             authorizer=services.authorizer,
         )
@@ -89,7 +102,7 @@ async def running(
         await stack_of.enter_async_context(orchestrator.ready())
         await stack_of.enter_async_context(watching(services.store, board))
         await stack_of.enter_async_context(_administered(stack, orchestrator, journal, book, stop, folder))
-        yield orchestrator
+        yield Runtime(orchestrator, journal, book)
         journal.take(Happening(happenings.ORCHESTRATOR, detail={"state": "stopped", "orphans": 0}))
 
 
