@@ -8,11 +8,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-import pytest
-
 from sdk.chaintracks.server.app import create_chaintracks_app
 from sdk.chaintracks.server.cdn import HeaderFolder
-from sdk.core.errors import ConfigurationError
 from sdk.core.header import BlockHeader
 from sdk.service.http_app import create_app, running
 from sdk.service.http_client import HttpClient
@@ -88,37 +85,6 @@ async def test_the_routes_of_the_first_document(tmp_path: Path) -> None:
             assert (answer.status, answer.json()["code"]) == (501, "WERR_NOT_IMPLEMENTED")
             assert "sdk.chaintracks.transactions" in answer.json()["description"]
             assert (await http.request("GET", f"/{path}/xyz", check=False)).status == 400
-
-
-async def test_transactions_come_from_the_plugin(tmp_path: Path) -> None:
-    class Known:
-        closed = False
-
-        async def raw_transaction(self, txid: str) -> bytes | None:
-            return b"\x01\x02" if txid == "ab" * 32 else None
-
-        async def merkle_path(self, txid: str) -> bytes | None:
-            return b"\x03" if txid == "ab" * 32 else None
-
-        async def close(self) -> None:
-            self.closed = True
-
-    known = Known()
-    async with header_server(tmp_path) as served:
-        app = create_chaintracks_app(served.service, transactions=known)
-        async with running(app) as server, HttpClient(server.url, service="first") as http:
-            assert (await http.get_json(f"/tx/{'AB' * 32}"))["value"] == {"txid": "ab" * 32, "rawTx": "0102"}
-            assert (await http.get_json(f"/merkle/{'ab' * 32}"))["value"] == {"txid": "ab" * 32, "merklePath": "03"}
-            for path in ("tx", "merkle"):
-                assert (await http.request("GET", f"/{path}/{'cd' * 32}", check=False)).status == 404
-    assert known.closed
-
-
-def test_a_plugin_that_is_not_there_is_named() -> None:
-    from sdk.chaintracks.server.transactions import open_transactions
-
-    with pytest.raises(ConfigurationError, match="moon"):
-        open_transactions("moon", "main")
 
 
 async def test_the_document_has_every_route_and_no_other(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def _source_option(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--interval", type=float, help="Seconds between two looks at a source.  [default: 10]")
 @click.option("--refresh", type=float, help="Seconds between two looks at what others have stored.  [default: 2]")
 @click.option("--fanout", help="redis://… by which processes over one database tell one another what is new.")
+@click.option("--transactions", help="The plugin that answers /tx and /merkle, such as wallet.  [default: none]")
+@click.option("--trusted-proxies", type=int, help="Reverse proxies in front, which tell the clients.  [default: 0]")
 def serve(source: tuple[str, ...], **given: Any) -> None:
     from sdk.chaintracks.settings import ChaintracksSettings
     from sdk.service.logging import configure_logging
@@ -200,22 +202,31 @@ async def _opened(settings: ChaintracksSettings) -> AsyncIterator[Chaintracks]:
 
 
 async def _serve(settings: ChaintracksSettings) -> None:
-    from sdk.chaintracks.server import create_chaintracks_app
+    from sdk.chaintracks.server import ServerOptions, create_chaintracks_app
+    from sdk.chaintracks.server.options import limits_of
+    from sdk.chaintracks.server.transactions import open_transactions
     from sdk.chaintracks.shared.watch import watching
     from sdk.service.http_app import serve as serve_app
 
     news = _news(settings)
-    async with _opened(settings) as service:
+    async with contextlib.AsyncExitStack() as opened:
+        transactions = await open_transactions(settings.transactions, settings.network)
+        if transactions is not None:
+            opened.push_async_callback(transactions.close)
+        service = await opened.enter_async_context(_opened(settings))
         with contextlib.suppress(TimeoutError):  # a long way to go is gone while serving
             await asyncio.wait_for(service.sync(), _FIRST_LOOK)
         tip = service.chain.tip
         for each in service.followers:
             if each.last_error is not None:
                 click.echo(f"sdk: {each.last_error}; it is tried again", err=True)
+        app = create_chaintracks_app(
+            service, limits=limits_of(settings), options=ServerOptions.of(settings), transactions=transactions
+        )
         await service.start()
         async with watching(service.chain, every=settings.refresh, news=news):
             await serve_app(
-                create_chaintracks_app(service),
+                app,
                 settings.host,
                 settings.port,
                 ready=lambda server: click.echo(f"headers of {settings.network} up to {tip.height}: {server.url}"),

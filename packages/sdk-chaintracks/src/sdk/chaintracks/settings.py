@@ -13,7 +13,13 @@ class ChaintracksSettings(Settings, component="chaintracks"):
     for ``main`` and ``test`` (``stn`` has no CDN).
     ``store`` is ``files`` (flat files in a folder beside an SQLite database, or in the working directory),
     ``files:FOLDER``, or ``sql`` (everything in the database). What other processes have written to the database is
-    looked for every ``refresh`` seconds, and at once when ``fanout`` (``redis://…``) tells of it."""
+    looked for every ``refresh`` seconds, and at once when ``fanout`` (``redis://…``) tells of it. ``transactions``
+    names a plugin that answers ``/tx`` and ``/merkle``.
+
+    One client, known by its address, may make ``rate`` requests a second (0: any number) and ``burst`` at once, have
+    ``in_flight_per_client`` of them answered at a time, and hold ``subscribers_per_client`` subscriptions; the other
+    limits hold for all clients together. ``trusted_proxies`` is the number of reverse proxies in front, whose
+    ``X-Forwarded-For`` tells the address. ``keepalive``, ``stall`` and ``drain``: see ``ServerOptions``."""
 
     network: str = "main"
     source: tuple[str, ...] = ()
@@ -29,3 +35,16 @@ class ChaintracksSettings(Settings, component="chaintracks"):
     refresh: float = Field(default=2.0, gt=0, le=3600)
     fanout: SecretStr | None = None
     api_key: SecretStr | None = None
+    transactions: str | None = None
+
+    trusted_proxies: int = Field(default=0, ge=0, le=16)
+    rate: float = Field(default=100.0, ge=0)
+    burst: int = Field(default=200, ge=1)
+    in_flight: int = Field(default=256, ge=1)
+    in_flight_per_client: int = Field(default=64, ge=1)
+    connections: int = Field(default=5_000, ge=1)
+    subscribers: int = Field(default=4_000, ge=0)
+    subscribers_per_client: int = Field(default=100, ge=0)
+    keepalive: float = Field(default=15.0, gt=0, le=3600)
+    stall: float = Field(default=30.0, gt=0, le=3600)
+    drain: float = Field(default=2.0, ge=0, le=60)

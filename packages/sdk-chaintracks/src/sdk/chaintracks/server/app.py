@@ -36,7 +36,7 @@ def create_chaintracks_app(
 ) -> web.Application:
     """The v1 and v2 API with health, readiness and metrics; ``/readyz`` is false until the chain is current.
 
-    ``transactions`` answers ``/tx`` and ``/merkle``; the application closes it.
+    ``transactions`` answers ``/tx`` and ``/merkle``; whoever opened it closes it.
     """
     chain = service.chain
     subscribers = Subscribers(Feed(chain), options or ServerOptions())
@@ -58,8 +58,6 @@ def create_chaintracks_app(
 
     async def drain(_: web.Application) -> None:
         await subscribers.drain()
-        if transactions is not None:
-            await transactions.close()
 
     app.on_shutdown.append(drain)
     return app

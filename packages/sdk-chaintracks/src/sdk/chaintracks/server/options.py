@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sdk.service.http_app import Limits
+
+if TYPE_CHECKING:
+    from sdk.chaintracks.settings import ChaintracksSettings
+
+MAX_BODY: Final = 64 * 1024
+"""Bytes of a request: a header as JSON has a few hundred."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,3 +28,25 @@ class ServerOptions:
     keepalive: float = 15.0
     stall: float = 30.0
     drain: float = 2.0
+
+    @classmethod
+    def of(cls, settings: ChaintracksSettings) -> ServerOptions:
+        return cls(
+            subscribers=settings.subscribers,
+            subscribers_per_client=settings.subscribers_per_client,
+            keepalive=settings.keepalive,
+            stall=settings.stall,
+            drain=settings.drain,
+        )
+
+
+def limits_of(settings: ChaintracksSettings) -> Limits:
+    return Limits(
+        body=MAX_BODY,
+        rate=settings.rate,
+        burst=settings.burst,
+        in_flight=settings.in_flight,
+        in_flight_per_client=settings.in_flight_per_client,
+        connections=settings.connections,
+        trusted_proxies=settings.trusted_proxies,
+    )

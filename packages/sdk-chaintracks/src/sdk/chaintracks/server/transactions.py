@@ -2,7 +2,8 @@
 ``/tx/{txid}`` and ``/merkle/{txid}``.
 
 The last two are answered by a plugin of the entry-point group ``sdk.chaintracks.transactions``, for a header service
-knows no transactions; without one they are a 501 that says so.
+knows no transactions; without one they are a 501 that says so. A plugin is not believed: a transaction must have the
+hash that was asked for, and a merkle path must end in a block of our own chain.
 """
 
 from __future__ import annotations
@@ -12,10 +13,18 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
 
-from sdk.chaintracks.consensus.fields import header_json
+from sdk.chaintracks.consensus.fields import display, header_hash, header_json, internal, merkle_root
 from sdk.chaintracks.server.answers import answer, lasting, refused
 from sdk.chaintracks.server.parameters import number
-from sdk.core.errors import ConfigurationError, NotImplementedByPeer, ParseError, PluginNotFound
+from sdk.core.encodings import hash256
+from sdk.core.errors import (
+    ConfigurationError,
+    NotImplementedByPeer,
+    ParseError,
+    PluginNotFound,
+    ServiceUnavailable,
+)
+from sdk.core.merkle_path import MerklePath
 from sdk.core.plugins import PluginRegistry
 
 if TYPE_CHECKING:
@@ -38,21 +47,21 @@ class TransactionSource(Protocol):
 
 
 class TransactionSourceType(Protocol):
-    """What a plugin offers."""
+    """What a plugin offers. ``open`` raises ``ConfigurationError`` and the like."""
 
-    def open(self, chain: str) -> TransactionSource: ...
+    async def open(self, chain: str) -> TransactionSource: ...
 
 
-def open_transactions(name: str | None, chain: str) -> TransactionSource | None:
-    """The plugin called ``name``; without a name the only one there is, if there is exactly one."""
-    registry: PluginRegistry[TransactionSourceType] = PluginRegistry(GROUP)
-    known = [*registry]
-    if name is None and len(known) != 1:
+async def open_transactions(name: str | None, chain: str) -> TransactionSource | None:
+    """The plugin called ``name``; None without a name, for one that happens to be installed was not asked for."""
+    if name is None:
         return None
+    registry: PluginRegistry[TransactionSourceType] = PluginRegistry(GROUP)
     try:
-        return registry.load(name or known[0]).open(chain)
+        plugin = registry.load(name)
     except PluginNotFound as error:
         raise ConfigurationError(str(error)) from None
+    return await plugin.open(chain)
 
 
 class Transactions:
@@ -91,6 +100,8 @@ class Transactions:
         raw = await source.raw_transaction(txid)
         if raw is None:
             return refused(404, "ERR_NOT_FOUND", f"Transaction {txid} is not known")
+        if hash256(raw)[::-1].hex() != txid:
+            raise ServiceUnavailable("transactions", f"sent another transaction than {txid}")
         return answer(request, {"txid": txid, "rawTx": raw.hex()})
 
     async def merkle(self, request: web.Request) -> web.Response:
@@ -98,7 +109,13 @@ class Transactions:
         bump = await source.merkle_path(txid)
         if bump is None:
             return refused(404, "ERR_NOT_FOUND", f"No merkle path of transaction {txid} is known")
-        return answer(request, {"txid": txid, "merklePath": bump.hex()})
+        height, root = _end(bump, txid)
+        header = await self._chain.header_at(height)
+        if header is None or merkle_root(header) != root:
+            raise ServiceUnavailable("proofs", f"the merkle path of {txid} ends in no block of this chain at {height}")
+        block = display(header_hash(header))
+        value = {"txid": txid, "merklePath": bump.hex(), "blockHeight": height, "blockHash": block}
+        return answer(request, value)
 
     def _asked(self, request: web.Request) -> tuple[TransactionSource, str]:
         txid = request.match_info["txid"].lower()
@@ -106,6 +123,15 @@ class Transactions:
             raise ParseError("txid", f"must be 64 hex characters, is {txid!r:.80}")
         if self._source is None:
             raise NotImplementedByPeer(
-                f"this header service knows no transactions: install a package that offers {GROUP}"
+                f"this header service knows no transactions: start it with --transactions and a plugin of {GROUP}"
             )
         return self._source, txid
+
+
+def _end(bump: bytes, txid: str) -> tuple[int, bytes]:
+    """Height, and merkle root in wire order, at which the path of ``txid`` ends."""
+    try:
+        path = MerklePath.from_bytes(bump)
+        return path.block_height, internal(path.compute_root(txid))
+    except ValueError as error:
+        raise ServiceUnavailable("proofs", f"sent no merkle path of {txid}: {error}") from error
