@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from sdk.module_runtime.errors import ProtocolError
 from sdk.module_runtime.protocol import bincode, init, messages
-from sdk.module_runtime.protocol.envelope import Message, MessageMetadata
+from sdk.module_runtime.protocol.envelope import Message, MessageMetadata, wrap_json
 from sdk.module_runtime.protocol.formats import Format, convert, pack, unpack
 from sdk.module_runtime.protocol.frame import Frame, FrameDecoder, encode_frame
 from sdk.module_runtime.protocol.json_text import MAX_DEPTH, parse_json
@@ -189,3 +190,21 @@ def test_what_json_cannot_hold_is_refused_when_written(value: object) -> None:
 )
 def test_only_literal_addresses_are_tcp(text: str, address: tuple[str, int] | None) -> None:
     assert init.parse_socket_address(text) == address
+
+
+@given(TEXT)
+def test_wrapping_text_is_wrapping_the_message_and_no_id_comes_twice(name: str) -> None:
+    content = messages.GetSecret(name=name)
+    first, second = wrap_json(content.to_json()), wrap_json(content.to_json())
+    read = messages.WRAPPED_MODULE_TO_ORCHESTRATOR.from_json(first)
+    assert first == Message.wrap(content, id=read.id).to_json()
+    assert read.id != messages.WRAPPED_MODULE_TO_ORCHESTRATOR.from_json(second).id
+
+
+@given(path=st.lists(st.sampled_from(["list", "dict"]), max_size=4), value=st.sampled_from([math.nan, math.inf]))
+def test_no_number_that_json_lacks_is_written_as_null_however_deep(path: list[str], value: float) -> None:
+    held: Any = value
+    for each in path:
+        held = [1, None, held] if each == "list" else {"a": None, "b": held, "c": "null"}
+    with pytest.raises(ProtocolError):
+        messages.ServiceOperationResult(success=True, result=held).to_json()

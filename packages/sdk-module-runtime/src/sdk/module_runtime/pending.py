@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from sdk.module_runtime.errors import LinkClosed
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,23 +31,28 @@ class Pending(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._expected)
 
-    @asynccontextmanager
-    async def expecting(self, key: K) -> AsyncIterator[asyncio.Future[V]]:
-        """The answer that will come for ``key``. Await it shielded: others may wait for it too."""
+    def expecting(self, key: K) -> _Expecting[K, V]:
+        """``with pending.expecting(key) as answer``: what will come for ``key``. ``LinkClosed`` if nothing can.
+
+        Await it shielded if others may wait for it too.
+        """
+        return _Expecting(self, key)
+
+    def begin(self, key: K) -> _Expected[V]:
         if self._closed:
             raise LinkClosed("the link to the orchestrator has ended")
         expected = self._expected.get(key)
         if expected is None:
             expected = self._expected[key] = _Expected(asyncio.get_running_loop().create_future())
         expected.waiters += 1
-        try:
-            yield expected.answer
-        finally:
-            expected.waiters -= 1
-            if not expected.waiters:
-                expected.answer.cancel()
-                if self._expected.get(key) is expected:
-                    del self._expected[key]
+        return expected
+
+    def end(self, key: K, expected: _Expected[V]) -> None:
+        expected.waiters -= 1
+        if not expected.waiters:
+            expected.answer.cancel()
+            if self._expected.get(key) is expected:
+                del self._expected[key]
 
     def answer(self, key: K, value: V) -> bool:
         """Whether anybody waited for it."""
@@ -68,3 +69,21 @@ class Pending(Generic[K, V]):
             if not expected.answer.done():
                 expected.answer.set_exception(LinkClosed("the link ended before the answer came"))
         self._expected.clear()
+
+
+class _Expecting(Generic[K, V]):
+    """A class and not a generator, because every request goes through it."""
+
+    __slots__ = ("_expected", "_key", "_pending")
+
+    def __init__(self, pending: Pending[K, V], key: K) -> None:
+        self._pending, self._key = pending, key
+        self._expected: _Expected[V] | None = None
+
+    def __enter__(self) -> asyncio.Future[V]:
+        self._expected = self._pending.begin(self._key)
+        return self._expected.answer
+
+    def __exit__(self, *_: object) -> None:
+        assert self._expected is not None
+        self._pending.end(self._key, self._expected)

@@ -19,6 +19,10 @@ MOST_QUEUED: Final = 2 * DEFAULT_MAX_PAYLOAD
 """Bytes that wait to be sent; a peer that leaves more unread is not listening."""
 
 
+WRITE_AT_ONCE: Final = 1 << 16
+"""Bytes; more is not held back until the end of the turn."""
+
+
 class Channel(asyncio.Protocol):
     """Hands each frame to ``take`` as it comes. A stream that is no frames, or is cut within one, is closed."""
 
@@ -39,6 +43,8 @@ class Channel(asyncio.Protocol):
         self._take, self._most_queued = take, most_queued
         self._decoder = FrameDecoder(max_payload=max_payload, message_pack=message_pack)
         self._transport: asyncio.Transport | None = None
+        self._unwritten: list[bytes] = []
+        self._unwritten_size = 0
         self._writable = asyncio.Event()
         self._writable.set()
         self._reason: str | None = None
@@ -58,9 +64,14 @@ class Channel(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             raise NotSent(f"the {self.label} channel is closed")
-        if transport.get_write_buffer_size() + len(payload) > self._most_queued:
+        if transport.get_write_buffer_size() + self._unwritten_size + len(payload) > self._most_queued:
             raise NotSent(f"the peer does not read what it is sent over {self.label}")
-        transport.write(encode_frame(Frame(format_, payload)))
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._unwritten.append(encode_frame(Frame(format_, payload)))
+        self._unwritten_size += len(payload)
+        if self._unwritten_size > WRITE_AT_ONCE:
+            self._write()
 
     async def drain(self) -> None:
         """Wait while more is queued than the peer reads."""
@@ -77,6 +88,7 @@ class Channel(asyncio.Protocol):
         if self._transport is None:
             self._ended()
         else:
+            self._write()
             self._transport.close()
 
     def abort(self, reason: str) -> None:
@@ -122,6 +134,13 @@ class Channel(asyncio.Protocol):
         self._writable.set()
         self._reason = self._reason or (str(exc) if exc else "the peer has closed it")
         self._ended()
+
+    def _write(self) -> None:
+        """What this turn of the loop has queued goes out at once, for each write costs a call of the system."""
+        if self._unwritten and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(self._unwritten))
+        self._unwritten.clear()
+        self._unwritten_size = 0
 
     def _ended(self) -> None:
         if not self.closed.done():

@@ -155,7 +155,7 @@ class Streams:
     async def _deliver(self, chunk: StreamChunk) -> None:
         reason = "it was not acknowledged in time"
         for _ in range(self._config.max_retries + 1):
-            async with self._acks.expecting((chunk.stream_id, chunk.sequence)) as answer:
+            with self._acks.expecting((chunk.stream_id, chunk.sequence)) as answer:
                 self._send_frame(chunk.to_json(), Format.BINARY)
                 try:
                     async with asyncio.timeout(self._ack_timeout):

@@ -14,11 +14,11 @@ from sdk.module_runtime.channels.streams import Streams
 from sdk.module_runtime.channels.tls import TlsFiles, client_context
 from sdk.module_runtime.errors import LinkClosed, LinkTimeout, ProtocolError
 from sdk.module_runtime.module.link import Link
-from sdk.module_runtime.protocol.envelope import Message
+from sdk.module_runtime.protocol.envelope import wrap_json
 from sdk.module_runtime.protocol.extensions import HELLO, Hello
 from sdk.module_runtime.protocol.formats import Format, convert
 from sdk.module_runtime.protocol.init import parse_socket_address
-from sdk.module_runtime.protocol.messages import ModuleToOrchestrator, decode_orchestrator_body
+from sdk.module_runtime.protocol.messages import decode_orchestrator_body
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sdk.module_runtime.channels.streams import IncomingStream
     from sdk.module_runtime.protocol.frame import Frame
     from sdk.module_runtime.protocol.init import InitBlob, SocketAddress
-    from sdk.module_runtime.protocol.messages import HttpRequest, RoutedModuleMessage
+    from sdk.module_runtime.protocol.messages import HttpRequest, ModuleToOrchestrator, RoutedModuleMessage
 
 _log = get_logger(__name__)
 FIRST_DELAY: Final = 0.1
@@ -130,7 +130,7 @@ class ModuleChannel:
         )
 
         async def send(message: ModuleToOrchestrator) -> None:
-            channel.send(Message[ModuleToOrchestrator].wrap(message).to_json())
+            channel.send(wrap_json(message.to_json()))
             await channel.drain()
 
         link = Link(

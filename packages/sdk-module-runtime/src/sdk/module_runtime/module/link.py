@@ -8,6 +8,7 @@ operation has an id, and many are on their way at once; under any other there is
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -69,6 +70,7 @@ class Link:
         self._ports: Pending[str, m.PortResponse] = Pending()
         self._calls: Pending[str, ext.ExtensionResult] = Pending()
         self._routed: Pending[UUID, m.RoutedModuleResponse] = Pending()
+        self._numbers = itertools.count(1)
         self._turns: deque[_Turn] = deque()
         self._one_at_a_time = asyncio.Lock()
         self._listeners: list[Rotation] = []
@@ -123,11 +125,12 @@ class Link:
         timeout: float | None = None,
     ) -> Any:
         kind = _service_type(service_type)
-        request = m.ServiceOperation(connection_id=connection_id, service_type=kind, operation=operation, params=params)
+        id_ = f"op-{next(self._numbers)}" if ext.CORRELATION in self.extensions else None
+        request = m.ServiceOperation(
+            connection_id=connection_id, service_type=kind, operation=operation, params=params, operation_id=id_
+        )
         seconds = timeout or SERVICE_TIMEOUT
-        if ext.CORRELATION in self.extensions:
-            id_ = str(uuid4())
-            request = request.model_copy(update={"operation_id": id_})
+        if id_ is not None:
             what = f"the answer to {service_type_text(kind)} {operation}"
             answer = await self._ask(self._operations, id_, (request,), seconds, what)
         else:
@@ -204,7 +207,7 @@ class Link:
         seconds: float,
         what: str,
     ) -> V:
-        async with pending.expecting(key) as answer:
+        with pending.expecting(key) as answer:
             try:
                 async with asyncio.timeout(seconds):
                     for request in requests:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from uuid import uuid4
+import itertools
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID, uuid4
 
 from pydantic import Field
 
 from sdk.module_runtime.protocol.model import I64, WireStruct, WireUuid, is_none
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 T = TypeVar("T")
 
@@ -34,3 +32,16 @@ class Message(WireStruct, Generic[T]):
     def wrap(cls, content: T, metadata: MessageMetadata | None = None, *, id: UUID | None = None) -> Message[T]:
         """``content`` under a new random id, unless one is given."""
         return cls(id=id or uuid4(), content=content, metadata=metadata or MessageMetadata())
+
+
+_FIRST: Final = uuid4().int
+_NUMBERS: Final = itertools.count()
+
+
+def wrap_json(content: bytes) -> bytes:
+    """``Message`` around a body that is JSON already, as ``Message.wrap(body).to_json()`` writes it, but quicker.
+
+    Its id is of this process's own series, which begins at random.
+    """
+    id_ = UUID(int=(_FIRST + next(_NUMBERS)) % (1 << 128))
+    return b'{"id":"%b","content":%b,"metadata":{}}' % (str(id_).encode(), content)
