@@ -43,8 +43,11 @@ async def run(report: Callable[..., None]) -> None:
         (folder / "all.headers").write_bytes(mined(COUNT, spacing=601))
         found = _stored(folder)
         report("check and store 1,000,000 headers from files", found["stored"], "headers/s", limit=250_000)
+        report("the same, by processor time of all processes", found["processor"], "headers/s", limit=250_000)
         report("memory meanwhile, all processes", found["memory"], "MB", limit=300)
         report("cold start on 1,000,000 headers", found["cold"], "s", limit=2)
+        found |= _from_peer(folder)
+        report("fetch, check and store 100,000 headers from a node", found["synced"], "headers/s", limit=50_000)
         report("lookup by height, 1,000,000 headers", found["height"], "lookups/s", limit=200_000)
         report("lookup by hash, 1,000,000 headers", found["hash"], "lookups/s", limit=200_000)
     report("insert live headers durably with events, one at a time", await _insert(1), "headers/s", limit=300)
@@ -76,6 +79,17 @@ def _stored(folder: Path) -> dict[str, float]:
     )
     found: dict[str, float] = json.loads(done.stdout)
     return found
+
+
+def _from_peer(folder: Path) -> dict[str, float]:
+    file, place = folder / "some.headers", folder / "peer"
+    with (folder / "all.headers").open("rb") as whole:
+        file.write_bytes(whole.read(100_000 * 80))
+    place.mkdir()
+    script = ROOT / "benchmarks" / "_headers_from_peer.py"
+    done = subprocess.run([sys.executable, script, file, place], check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return {"synced": found["synced"]}
 
 
 async def _insert(waiting: int) -> float:

@@ -183,6 +183,30 @@ async def test_lies_alone_move_no_tip_and_are_said(tmp_path: Path, kind: str) ->
         assert liar.asked == asked
 
 
+async def test_the_node_that_lied_is_left_and_not_the_one_that_went_on(tmp_path: Path) -> None:
+    """It has hung up before what it sent was looked at."""
+    forged = grown([*LONG[:2500], mined(LONG[2499], spacing=-1_000_000)], 3600)
+    liar, honest = PeerNode(), PeerNode()
+    liar.set_chain(forged)
+    honest.set_chain(LONG)
+
+    class HangsUp(PeerNode):
+        def _answer(self, payload: bytes) -> bytes:
+            if self.asked > 2:
+                self.hang_up()
+            return super()._answer(payload)
+
+    liar = HangsUp(chain=liar.chain)
+    async with following(tmp_path, liar, honest) as (tracks, source):
+        await tracks.sync()
+        assert await tracks.chain.headers(0, 5000) == raw(LONG)
+        assert honest.connections == 1
+        until, reason = source._resting[liar.address]
+        assert "time-too-old" in reason
+        assert until - source._monotonic() > 3600  # for a day
+        assert honest.address not in source._resting
+
+
 async def test_a_stalled_node_is_left_for_another(tmp_path: Path) -> None:
     stalled, honest = node_of(LONG[:40], silent=True), node_of(LONG[:40])
     async with following(tmp_path, stalled, honest) as (tracks, source):

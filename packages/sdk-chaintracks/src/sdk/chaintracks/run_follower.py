@@ -10,11 +10,15 @@ from sdk.chaintracks.follower import CHUNK, MAX_BRANCH
 from sdk.chaintracks.source_loop import SourceLoop
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from sdk.chaintracks.chain import HeaderChain
     from sdk.chaintracks.sources import RunSource
 
 _ATTEMPTS: Final = 8
 """Answers that may be refused in one look before the source as a whole is left alone for a while."""
+_TOGETHER: Final = 8 * CHUNK
+"""Headers that are gathered before they are checked and written while the chain only grows."""
 
 
 class RunFollower(SourceLoop):
@@ -25,8 +29,9 @@ class RunFollower(SourceLoop):
     async def synchronise(self) -> int:
         reason = ""
         for _ in range(_ATTEMPTS):
+            gathered = _Gathered(self.chain)
             try:
-                await self._catch_up()
+                await self._catch_up(gathered)
                 return self.chain.tip.height
             except InvalidHeader as error:
                 if error.temporary:
@@ -34,26 +39,54 @@ class RunFollower(SourceLoop):
                 reason = str(error)
             except (UnknownParent, SourceLied) as error:
                 reason = str(error)
-            await self.source.refuse(reason)
+            await self.source.refuse(gathered.giver, reason)
         raise SourceUnavailable(self.source.name, f"{_ATTEMPTS} answers were refused, the last because {reason}")
 
-    async def _catch_up(self) -> None:
-        """Take run after run. One that leaves our chain counts by its whole work, so it is held until it ends."""
+    async def _catch_up(self, gathered: _Gathered) -> None:
+        """Take run after run."""
         known = await locator_of(self.chain)
-        locator, held = known, b""
-        while raw := await self.source.after(locator, self.chain.tip.height):
-            self.claimed = self.source.claimed
-            if not held and previous_hash(raw) == self.chain.tip.hash:
-                await self.chain.extend(raw)
-            else:
-                held += raw
-                if len(held) > MAX_BRANCH * HEADER:
-                    raise SourceLied(self.source.name, f"a branch of over {MAX_BRANCH} headers")
-            if len(raw) < CHUNK * HEADER:
-                break
-            locator = [header_hash(raw[-HEADER:]), *known]
-        if held:
-            await self.chain.extend(held)
+        locator = known
+        try:
+            while raw := await self.source.after(locator, self.chain.tip.height):
+                self.claimed = self.source.claimed
+                await gathered.add(raw, self.source.giver)
+                if len(raw) < CHUNK * HEADER:
+                    break
+                locator = [header_hash(raw[-HEADER:]), *known]
+        except SourceUnavailable:
+            await gathered.end()
+            raise
+        await gathered.end()
+
+
+class _Gathered:
+    """Headers of one giver that follow one another, until they are many.
+
+    Those that leave our chain count by their whole work, so they are held until they end.
+    """
+
+    def __init__(self, chain: HeaderChain) -> None:
+        self.giver: Hashable = None
+        self._chain = chain
+        self._raw = b""
+        self._grows = False
+
+    async def add(self, raw: bytes, giver: Hashable) -> None:
+        if self._raw and (giver != self.giver or previous_hash(raw) != header_hash(self._raw[-HEADER:])):
+            await self.end()
+        if not self._raw:
+            self.giver, self._grows = giver, previous_hash(raw) == self._chain.tip.hash
+        self._raw += raw
+        if self._grows and len(self._raw) >= _TOGETHER * HEADER:
+            await self.end()
+        elif len(self._raw) > MAX_BRANCH * HEADER:
+            raise SourceLied(str(self.giver), f"a branch of over {MAX_BRANCH} headers")
+
+    async def end(self) -> None:
+        """Take what was gathered."""
+        raw, self._raw = self._raw, b""
+        if raw:
+            await self._chain.extend(raw)
 
 
 async def locator_of(chain: HeaderChain) -> list[bytes]:

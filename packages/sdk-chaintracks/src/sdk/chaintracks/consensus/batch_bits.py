@@ -7,7 +7,8 @@ length), and appends to ``unchecked`` the positions whose history is missing.
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, compress
+from operator import lt, ne, sub
 from typing import TYPE_CHECKING
 
 from sdk.chaintracks.consensus.compact import work_of
@@ -28,7 +29,7 @@ _DOUBT = 1e-6
 _SURE = 1 - _DOUBT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sdk.chaintracks.consensus.rules import Rules
     from sdk.chaintracks.consensus.window import Window
@@ -82,22 +83,27 @@ def _first_wrong_legacy(rules: Rules, columns: Window, start: int, end: int, unc
 
 def _unplain(rules: Rules, columns: Window, start: int, end: int) -> Iterable[int]:
     """Positions at which the bits are not plainly those of the parent."""
-    times, bits, base = columns.times, columns.bits, columns.first
-    edge = MEDIAN_SPAN + EDA_BLOCKS  # a parent before it has medians that need more than the columns hold
-    shift = max(MEDIAN_SPAN - 1, start - edge)
-    medians = [sorted(times[at - MEDIAN_SPAN + 1 : at + 1])[MEDIAN_SPAN // 2] for at in range(shift, end)]
-    for at in range(start, end):
-        parent = at - 1
-        if (
-            parent < edge
-            or (base + at) % INTERVAL == 0
-            or bits[at] != bits[parent]
-            or (
-                bits[at] != rules.pow_limit_bits
-                and medians[parent - shift] - medians[parent - EDA_BLOCKS - shift] >= EDA_SECONDS
-            )
-        ):
-            yield at
+    times, bits = columns.times, columns.bits
+    edge = MEDIAN_SPAN + EDA_BLOCKS + 1  # before it the parent has medians that need more than the columns hold
+    found = {*range(start, min(edge, end)), *range(start + -(columns.first + start) % INTERVAL, end, INTERVAL)}
+    begin = max(start, edge)
+    if begin < end:
+        found.update(compress(range(begin, end), map(ne, bits[begin:end], bits[begin - 1 : end - 1])))
+        shift = begin - 1 - EDA_BLOCKS
+        medians = _medians(times, shift, end - 1)
+        slow = map(EDA_SECONDS.__le__, map(sub, medians[EDA_BLOCKS:], medians))
+        found.update(at for at in compress(range(begin, end), slow) if bits[at] != rules.pow_limit_bits)
+    return sorted(found)
+
+
+def _medians(times: Sequence[int], first: int, end: int) -> list[int]:
+    """Of the eleven times up to each position from ``first`` (at least 10) on; times mostly rise, so few are sorted."""
+    begin = first - MEDIAN_SPAN + 1
+    medians = [*times[first - MEDIAN_SPAN // 2 : end - MEDIAN_SPAN // 2]]
+    falls = compress(range(begin + 1, end), map(lt, times[begin + 1 : end], times[begin : end - 1]))
+    for at in {each for fall in falls for each in range(max(fall, first), min(fall + MEDIAN_SPAN - 1, end))}:
+        medians[at - first] = sorted(times[at - MEDIAN_SPAN + 1 : at + 1])[MEDIAN_SPAN // 2]
+    return medians
 
 
 def _first_wrong_min_difficulty(rules: Rules, columns: Window, start: int, end: int, unchecked: list[int]) -> int:

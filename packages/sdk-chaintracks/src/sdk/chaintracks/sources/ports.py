@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
 
 class SourceTip(NamedTuple):
@@ -62,8 +62,13 @@ class RunSource(Protocol):
         """
         ...
 
-    async def refuse(self, reason: str) -> None:
-        """What ``after`` gave last breaks the rules: ask someone else from now on."""
+    @property
+    def giver(self) -> Hashable:
+        """Who gave the last answer."""
+        ...
+
+    async def refuse(self, giver: Hashable, reason: str) -> None:
+        """What ``giver`` gave breaks the rules: ask someone else from now on."""
         ...
 
     async def news(self) -> None:

@@ -108,10 +108,15 @@ class PeerSource:
             raise SourceUnavailable(self.name, f"no node answers ({reasons[:400] or 'none is known'})")
         return b""
 
-    async def refuse(self, reason: str) -> None:
-        """The headers last given break the rules: leave the node that sent them."""
-        if self._last is not None:
-            await self._drop(self._last, SourceLied(self.name, reason))
+    @property
+    def giver(self) -> Address | None:
+        """The node that sent the last headers."""
+        return self._last
+
+    async def refuse(self, giver: object, reason: str) -> None:
+        """The headers of ``giver`` break the rules: leave that node, also if it is gone already."""
+        for address in [each for each in (*self._peers, *self._resting) if each == giver]:
+            await self._drop(address, SourceLied(self.name, reason))
 
     async def news(self) -> None:
         """Wait until some node announces a block, or is lost."""
