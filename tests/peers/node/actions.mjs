@@ -1,12 +1,9 @@
 // Answers one JSON request a line: @bsv/sdk as judge of the transactions the wallet makes.
 // SDK_PEER names the folder whose node_modules holds it.
-import { createRequire } from 'node:module'
-import { createInterface } from 'node:readline'
+import { answer, bytes, require } from './_driver.mjs'
 
-const require = createRequire(process.env.SDK_PEER + '/')
 const { Beef, Transaction, Spend } = require('@bsv/sdk')
 
-const bytes = (text) => Array.from(Buffer.from(text, 'hex'))
 const tracker = (roots, height) => ({
   isValidRootForHeight: async (root, at) => roots[at] === root,
   currentHeight: async () => height
@@ -43,13 +40,4 @@ const operations = {
   }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { op, ...request } = JSON.parse(line)
-  let answer
-  try {
-    answer = { result: await operations[op](request) }
-  } catch (error) {
-    answer = { error: String(error.message ?? error) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answer(operations)

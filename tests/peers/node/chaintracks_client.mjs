@@ -1,10 +1,7 @@
 // Answers one JSON request a line: ChaintracksServiceClient of @bsv/wallet-toolbox calls the server at `url`.
 // SDK_PEER names the folder whose node_modules holds it.
-import { createRequire } from 'node:module'
-import { createInterface } from 'node:readline'
+import { answer, require } from './_driver.mjs'
 
-console.log = () => {} // the toolbox writes to stdout, which here is the wire
-const require = createRequire(process.env.SDK_PEER + '/')
 const { ChaintracksServiceClient, ChaintracksChainTracker } = require('@bsv/wallet-toolbox')
 
 const operations = {
@@ -22,13 +19,4 @@ const operations = {
   }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { op, ...request } = JSON.parse(line)
-  let answer
-  try {
-    answer = { result: await operations[op](request) }
-  } catch (error) {
-    answer = { error: String(error.message ?? error) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answer(operations)

@@ -1,13 +1,8 @@
 // Answers one JSON request a line, {"op", ...}, with {"result"} or {"error"}: @bsv/sdk as a second opinion on the
 // protocol types. SDK_PEER names the folder whose node_modules holds it.
-import { createRequire } from 'node:module'
-import { createInterface } from 'node:readline'
+import { answer, bytes, hex, rate, require } from './_driver.mjs'
 
-const require = createRequire(process.env.SDK_PEER + '/')
 const { Transaction, MerklePath, Beef, Script, LockingScript, UnlockingScript } = require('@bsv/sdk')
-
-const hex = (bytes) => Buffer.from(bytes).toString('hex')
-const bytes = (text) => Array.from(Buffer.from(text, 'hex'))
 
 // Rebuilt from its parts, so that nothing comes back only because it was kept.
 function rebuilt (tx) {
@@ -76,17 +71,7 @@ const operations = {
   assembly: ({ hex }) => Script.fromHex(hex).toASM(),
   assemble: ({ asm }) => Script.fromASM(asm).toHex(),
   // Benchmarks: how many times a second `work` runs on `hex`, after a warm-up.
-  rate: ({ work, hex, txid, seconds }) => {
-    const run = prepared(work, hex, txid)
-    const start = process.cpuUsage()
-    let n = 0
-    for (;;) {
-      run(); n++
-      const used = process.cpuUsage(start)
-      const spent = (used.user + used.system) / 1e6
-      if (spent >= seconds) return n / spent
-    }
-  }
+  rate: async ({ work, hex, txid, seconds }) => await rate(prepared(work, hex, txid), seconds)
 }
 
 const jobs = new Map()
@@ -110,13 +95,4 @@ const job = (work, hex, txid) => {
 
 const rebuildless = (tx) => tx.toBinary()
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { op, ...request } = JSON.parse(line)
-  let answer
-  try {
-    answer = { result: operations[op](request) }
-  } catch (error) {
-    answer = { error: String(error.message ?? error) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answer(operations)

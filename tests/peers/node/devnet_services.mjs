@@ -1,9 +1,7 @@
 // Answers one JSON request a line, {"op", ...}, with {"result"} or {"error"}: the service clients of @bsv/sdk, pointed
 // at a devnet. SDK_PEER names the folder whose node_modules holds it.
-import { createRequire } from 'node:module'
-import { createInterface } from 'node:readline'
+import { answer, require } from './_driver.mjs'
 
-const require = createRequire(process.env.SDK_PEER + '/')
 const { ARC, Beef, LockingScript, MerklePath, P2PKH, PrivateKey, Transaction, WhatsOnChain, WhatsOnChainBroadcaster } =
   require('@bsv/sdk')
 
@@ -49,13 +47,4 @@ const operations = {
   beefIsValid: async ({ headers, beef }) => await Beef.fromString(beef, 'hex').verify(tracker(headers), false)
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { op, ...request } = JSON.parse(line)
-  let answer
-  try {
-    answer = { result: await operations[op](request) }
-  } catch (error) {
-    answer = { error: String(error.message ?? error) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answer(operations)

@@ -1,16 +1,12 @@
 // Answers one JSON request a line, {"op", ...}, with {"result"} or {"error"}: @bsv/sdk as a second opinion on keys.
 // SDK_PEER names the folder whose node_modules holds it. Byte strings travel as number arrays, as on the BRC-100 wire.
-import { createRequire } from 'node:module'
-import { createInterface } from 'node:readline'
+import { answer, bytes, hex, rate, require } from './_driver.mjs'
 
-const require = createRequire(process.env.SDK_PEER + '/')
 const {
   PrivateKey, PublicKey, ProtoWallet, KeyDeriver, Point, BigNumber, Schnorr, BSM, ECIES, SignedMessage, EncryptedMessage,
   TOTP, HD, Mnemonic, Signature, Hash, Utils, MasterCertificate, VerifiableCertificate, Certificate, SymmetricKey, createNonce, verifyNonce
 } = require('@bsv/sdk')
 
-const hex = (bytes) => Buffer.from(bytes).toString('hex')
-const bytes = (text) => Array.from(Buffer.from(text, 'hex'))
 const key = (text) => PrivateKey.fromHex(text)
 const pub = (text) => PublicKey.fromString(text)
 
@@ -94,7 +90,7 @@ const operations = {
     return await MasterCertificate.decryptFields(wallet, masterKeyring, certificate.fields, certifier)
   },
   // operations a second of one job
-  rate: async ({ job, seconds }) => await measure(prepared[job] ??= jobs[job](), seconds)
+  rate: async ({ job, seconds }) => await rate(await (prepared[job] ??= jobs[job]()), seconds)
 }
 
 const serial = (clientNonce, serverNonce, counterparty) => ({
@@ -151,25 +147,4 @@ const jobs = {
 
 const many = (count) => Array.from({ length: count }, (_, i) => new PrivateKey(1000 + i).toPublicKey())
 
-async function measure (job, seconds) {
-  const run = await job
-  let count = 0
-  const start = process.cpuUsage()
-  for (;;) {
-    await run(); count++
-    const used = process.cpuUsage(start)
-      const spent = (used.user + used.system) / 1e6
-    if (spent >= seconds) return count / spent
-  }
-}
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const { op, ...request } = JSON.parse(line)
-  let answer
-  try {
-    answer = { result: await operations[op](request) }
-  } catch (error) {
-    answer = { error: String(error.message ?? error) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answer(operations)

@@ -1,15 +1,11 @@
 // Answers one JSON request a line, {"op", ...}, with {"result"} or {"error"}: @bsv/sdk as a second opinion on scripts.
 // SDK_PEER names the folder whose node_modules holds it.
-import { createRequire } from 'node:module'
-import { createInterface } from 'node:readline'
+import { answer, bytes, hex, rate, require } from './_driver.mjs'
 
-const require = createRequire(process.env.SDK_PEER + '/')
 const {
   PrivateKey, PublicKey, ProtoWallet, PushDrop, Spend, Transaction, TransactionSignature, Script, LockingScript, UnlockingScript, P2PKH, RPuzzle, BigNumber, Hash
 } = require('@bsv/sdk')
 
-const hex = (bytes) => Buffer.from(bytes).toString('hex')
-const bytes = (text) => Array.from(Buffer.from(text, 'hex'))
 const key = (text) => PrivateKey.fromHex(text)
 
 function spendOf (raw, index, satoshis, locking, flags) {
@@ -60,15 +56,7 @@ const operations = {
   p2pkh_lock: ({ address }) => new P2PKH().lock(address).toHex(),
   rate: async ({ job, seconds, ...request }) => {
     const name = JSON.stringify([job, request])
-    const run = prepared[name] ??= jobs[job](request)
-    let count = 0
-    const start = process.cpuUsage()
-    for (;;) {
-      await run(); count++
-      const used = process.cpuUsage(start)
-      const spent = (used.user + used.system) / 1e6
-      if (spent >= seconds) return count / spent
-    }
+    return await rate(prepared[name] ??= jobs[job](request), seconds)
   }
 }
 
@@ -84,13 +72,4 @@ const jobs = {
   pushdrop_decode: ({ script }) => () => PushDrop.decode(LockingScript.fromHex(script))
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { op, ...request } = JSON.parse(line)
-  let answer
-  try {
-    answer = { result: await operations[op](request) }
-  } catch (error) {
-    answer = { error: String(error.message ?? error) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answer(operations)

@@ -1,13 +1,8 @@
 // Answers one JSON request a line: @bsv/sdk's WalletWireTransceiver, WalletWireProcessor and HTTP substrates.
 // SDK_PEER names the folder whose node_modules holds it. A frame travels as hex.
-import { createRequire } from 'node:module'
-import { createInterface } from 'node:readline'
+import { answer, bytes, hex, require } from './_driver.mjs'
 
-const require = createRequire(process.env.SDK_PEER + '/')
 const { WalletWireTransceiver, WalletWireProcessor, HTTPWalletJSON, HTTPWalletWire } = require('@bsv/sdk')
-
-const bytes = (text) => Array.from(Buffer.from(text, 'hex'))
-const hex = (numbers) => Buffer.from(numbers).toString('hex')
 
 // A wallet that notes what it was asked, and gives the answer it was told to, or throws it.
 const scripted = (answer, error) => {
@@ -60,13 +55,4 @@ const operations = {
   }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { op, ...request } = JSON.parse(line)
-  let answer
-  try {
-    answer = { result: await operations[op](request) }
-  } catch (error) {
-    answer = { error: String(error.stack ?? error) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answer(operations)

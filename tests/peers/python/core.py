@@ -1,11 +1,9 @@
 """Answers one JSON request a line, ``{"op", ...}``, with ``{"result"}`` or ``{"error"}``: bsv-sdk as a second opinion
 on the protocol types. Run by the interpreter of the peers' environment."""
 
-import json
-import sys
-import time
 from functools import cache
 
+from _driver import answer, rate_of
 from bsv import MerklePath, Script, Transaction
 from bsv.transaction.beef import parse_beef, parse_beef_ex
 
@@ -76,25 +74,7 @@ def job(work, hex, txid):
 
 
 def rate(work, hex, seconds, txid=None):
-    run = job(work, hex, txid)
-    count, start = 0, time.process_time()
-    while True:
-        run()
-        count += 1
-        spent = time.process_time() - start
-        if spent >= seconds:
-            return count / spent
+    return rate_of(job(work, hex, txid), seconds)
 
 
-OPERATIONS = {f.__name__: f for f in (transaction, path, combine, beef, assembly, assemble, rate)}
-
-output = sys.stdout
-sys.stdout = sys.stderr  # the peer prints
-for line in sys.stdin:
-    request = json.loads(line)
-    try:
-        answer = {"result": OPERATIONS[request.pop("op")](**request)}
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    output.write(json.dumps(answer) + "\n")
-    output.flush()
+answer(transaction, path, combine, beef, assembly, assemble, rate)

@@ -2,11 +2,9 @@
 on keys and scripts. Run by the interpreter of the peers' environment."""
 
 import asyncio
-import json
-import sys
-import time
 from functools import cache
 
+from _driver import answer, rate_of
 from bsv import PrivateKey, PublicKey, Script, Transaction
 from bsv.script.spend import Spend
 from bsv.transaction.pushdrop import PushDrop
@@ -184,26 +182,7 @@ def prepared(job, **request):
 
 
 def rate(job, seconds, **request):
-    run = prepared(job, **request)
-    count, start = 0, time.process_time()
-    while True:
-        run()
-        count += 1
-        spent = time.process_time() - start
-        if spent >= seconds:
-            return count / spent
+    return rate_of(prepared(job, **request), seconds)
 
 
-FUNCTIONS = (wallet, derive_private, derive_public, key_forms, spend, shares, from_shares, rate)
-OPERATIONS = {each.__name__: each for each in FUNCTIONS}
-
-output = sys.stdout
-sys.stdout = sys.stderr  # the peer prints
-for line in sys.stdin:
-    request = json.loads(line)
-    try:
-        answer = {"result": OPERATIONS[request.pop("op")](**request)}
-    except Exception as error:  # noqa: BLE001 (the peer may raise anything)
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    output.write(json.dumps(answer) + "\n")
-    output.flush()
+answer(wallet, derive_private, derive_public, key_forms, spend, shares, from_shares, rate)

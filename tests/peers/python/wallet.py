@@ -5,11 +5,10 @@ The toolbox as published signs nothing: a debug line of its signer calls ``Publi
 the error is swallowed. One line here gives it that method, so that it does the work it is compared at.
 """
 
-import json
 import logging
-import sys
 import time
 
+from _driver import answer, rate_of
 from bsv.keys import PrivateKey, PublicKey
 from bsv.wallet import KeyDeriver
 from bsv_wallet_toolbox.storage.db import create_sqlite_engine
@@ -79,13 +78,7 @@ JOBS = {"create": create, "list_outputs": list_outputs, "list_actions": list_act
 
 def rate(job, seconds, **given):
     JOBS[job](**given)
-    count, start = 0, time.perf_counter()
-    while True:
-        JOBS[job](**given)
-        count += 1
-        spent = time.perf_counter() - start
-        if spent >= seconds:
-            return count / spent
+    return rate_of(lambda: JOBS[job](**given), seconds, time.perf_counter)
 
 
 def rate_internalize(receipts):
@@ -102,15 +95,4 @@ def created():
     return {"txid": result.get("txid"), "size": len(tx or b"")}
 
 
-OPERATIONS = {each.__name__: each for each in (open, internalize, rate, rate_internalize, created)}
-
-output = sys.stdout
-sys.stdout = sys.stderr  # the peer prints
-for line in sys.stdin:
-    request = json.loads(line)
-    try:
-        answer = {"result": OPERATIONS[request.pop("op")](**request)}
-    except Exception as error:  # noqa: BLE001 (the peer may raise anything)
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    output.write(json.dumps(answer) + "\n")
-    output.flush()
+answer(open, internalize, rate, rate_internalize, created)
