@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-import sqlalchemy as sa
 
 from sdk.service.database import Database
 from support import things
-from support.requirements import server_url
+from support.databases import empty_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -22,27 +20,17 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgresql() -> Iterator[tuple[str, str]]:
+def postgresql(tmp_path: Path) -> Iterator[tuple[str, str | None]]:
     """URL and a schema of its own."""
-    url, schema = server_url("postgresql"), f"test_{uuid.uuid4().hex[:12]}"
-    yield url, schema
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-    engine.dispose()
+    with empty_database("postgresql", tmp_path) as address:
+        yield address
 
 
 @pytest.fixture
-def mariadb() -> Iterator[tuple[str, str]]:
+def mariadb(tmp_path: Path) -> Iterator[tuple[str, str | None]]:
     """URL and a database of its own."""
-    url, schema = server_url("mariadb"), f"test_{uuid.uuid4().hex[:12]}"
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {schema} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
-    yield url, schema
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {schema}")
-    engine.dispose()
+    with empty_database("mariadb", tmp_path) as address:
+        yield address
 
 
 @pytest.fixture(params=["sqlite", "memory", "postgresql", "mariadb"])
@@ -52,7 +40,7 @@ def address(request: pytest.FixtureRequest) -> tuple[str, str | None]:
         return request.getfixturevalue("sqlite_url"), None
     if request.param == "memory":
         return "sqlite://", None
-    found: tuple[str, str] = request.getfixturevalue(request.param)
+    found: tuple[str, str | None] = request.getfixturevalue(request.param)
     return found
 
 

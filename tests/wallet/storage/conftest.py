@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-import sqlalchemy as sa
 
 from sdk.service.database import Database
 from sdk.service.migrations import upgrade
 from sdk.wallet.storage.migrations import MIGRATIONS
-from support.requirements import server_url
+from support.databases import DIALECTS, empty_database
 from support.storage_rig import Rig
 
 if TYPE_CHECKING:
@@ -19,31 +17,12 @@ if TYPE_CHECKING:
 
     from sdk.core.storage import AuthId
 
-DIALECTS = ["sqlite", "postgresql", "mariadb"]
-
-
-def _address(dialect: str, tmp_path: Path) -> Iterator[tuple[str, str | None]]:
-    if dialect == "sqlite":
-        yield f"sqlite:///{tmp_path}/wallet.db", None
-        return
-    url, schema = server_url(dialect), f"test_{uuid.uuid4().hex[:12]}"
-    make, drop = {
-        "postgresql": (None, f"DROP SCHEMA IF EXISTS {schema} CASCADE"),
-        "mariadb": (f"CREATE DATABASE {schema}", f"DROP DATABASE {schema}"),
-    }[dialect]
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        if make is not None:
-            connection.exec_driver_sql(make)
-        yield url, schema
-        connection.exec_driver_sql(drop)
-    engine.dispose()
-
 
 @pytest.fixture(params=DIALECTS)
 def any_address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str | None]]:
     """URL and schema of an empty database, on each dialect."""
-    yield from _address(request.param, tmp_path)
+    with empty_database(request.param, tmp_path) as address:
+        yield address
 
 
 @pytest_asyncio.fixture
