@@ -28,7 +28,9 @@ from sdk.module_runtime.data.database import (
     TransactionError,
     open_database,
 )
+from sdk.module_runtime.data.database.proxied import open_proxied
 from sdk.module_runtime.data.database.statement import prepare
+from support.host_link import hosted
 from support.requirements import server_url, vectors
 
 if TYPE_CHECKING:
@@ -54,15 +56,28 @@ def server_config(db_type: str, pool: PoolConfig = POOL) -> DatabaseConfig:
     )
 
 
-@pytest_asyncio.fixture(params=["sqlite", "postgres", "mysql"])
+@pytest_asyncio.fixture(
+    params=[f"{db_type}{way}" for db_type in ("sqlite", "postgres", "mysql") for way in ("", "-proxied")]
+)
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    if request.param == "sqlite":
+    """Direct, and through the orchestrator's host: both hold the same contract."""
+    db_type, _, way = request.param.partition("-")
+    if db_type == "sqlite":
         config = DatabaseConfig(db_type="sqlite", database=str(tmp_path / "new" / "folder" / "a.db"), pool=POOL)
     else:
-        config = server_config(request.param)
-    opened = await open_database(config)
-    yield opened
-    await opened.close()
+        config = server_config(db_type)
+    if not way:
+        opened = await open_database(config)
+        yield opened
+        await opened.close()
+        return
+    roomy = config.model_copy(update={"pool": PoolConfig(max_connections=5)})
+    async with hosted(roomy, transactions=4) as (host, link):
+        proxied = await open_proxied(link, config.model_copy(update={"database": "main"}))
+        proxied.config = config  # by which tests look at the database itself
+        yield proxied  # type: ignore[misc]
+        await proxied.close()
+        assert host.open_transactions("m") == 0
 
 
 @pytest_asyncio.fixture

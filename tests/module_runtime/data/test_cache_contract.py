@@ -22,7 +22,11 @@ from sdk.module_runtime.data.cache import (
     fence_of,
     open_cache,
 )
+from sdk.module_runtime.data.cache.proxied import open_proxied
+from sdk.module_runtime.orchestrator.hosts.cache import CacheHost
+from sdk.module_runtime.orchestrator.hosts.scopes import CacheScope
 from support.caches import KINDS, cache_config
+from support.host_link import HostLink
 from support.requirements import vectors
 
 if TYPE_CHECKING:
@@ -39,11 +43,20 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> CacheConfig:
     return cache_config(request.param, tmp_path)
 
 
-@pytest_asyncio.fixture
-async def cache(config: CacheConfig) -> AsyncIterator[Cache]:
-    async with await open_cache(config) as opened:
-        yield opened
-        await opened.clear()
+@pytest_asyncio.fixture(params=[*KINDS, "through the orchestrator"])
+async def cache(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cache]:
+    if request.param in KINDS:
+        async with await open_cache(cache_config(request.param, tmp_path)) as opened:
+            yield opened
+            await opened.clear()
+        return
+    config = cache_config("Redis", tmp_path)
+    given = config.model_dump(include={"cache_type", "hosts", "port", "namespace"})
+    host = CacheHost({"m": {"main": CacheScope(**given)}}, {})
+    async with await open_proxied(HostLink("m", {"Cache": host}), CacheConfig(namespace="main")) as proxied:
+        yield proxied
+        await proxied.clear()
+    await host.close()
 
 
 async def gone(cache: Cache, key: str) -> None:

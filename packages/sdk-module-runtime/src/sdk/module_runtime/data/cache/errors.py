@@ -11,7 +11,7 @@ CacheError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from sdk.module_runtime.errors import RuntimeModuleError
 
@@ -59,3 +59,16 @@ class LockLost(CacheOperationError):
 
     code = "ERR_CACHE_LOCK_LOST"
     kind = "cache lock lost"
+
+
+_KINDS: Final = (
+    CacheConfigurationError, CacheConnectionError, CacheSerializationError, CacheOperationError, CacheFull, LockLost,
+)  # fmt: skip
+
+
+def error_of(text: str) -> CacheError:
+    """The error that another process wrote as text; ``CacheError`` for words that are none of ours."""
+    for each in _KINDS:
+        if text.startswith(f"{each.kind}: "):
+            return each(text.removeprefix(f"{each.kind}: "))
+    return CacheError(text)

@@ -6,10 +6,10 @@ has to fit all the same: PostgreSQL sends up to 1 GB of it, MariaDB ``max_allowe
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from sdk.module_runtime.data.database.errors import LimitExceeded
+from sdk.module_runtime.data.database.statement import writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +18,8 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.data.database.limits import StatementLimits
 
-_MAY_WRITE: Final = re.compile(r"\b(returning|insert|update|delete|merge|replace)\b", re.IGNORECASE)
 _CANCEL_TIMEOUT: Final = 5.0
 _FIXED: Final = 8
-
-
-def writes(sql: str) -> bool:
-    """Whether a statement has words of one that does."""
-    return _MAY_WRITE.search(sql) is not None
 
 
 class BoundedResult:

@@ -7,13 +7,12 @@ while a thread still uses it.
 from __future__ import annotations
 
 import asyncio
-import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
-from sdk.module_runtime.data.database.bounded import run_bounded, writes
+from sdk.module_runtime.data.database.bounded import run_bounded
 from sdk.module_runtime.data.database.engine import (
     BEGIN,
     connections,
@@ -33,7 +32,7 @@ from sdk.module_runtime.data.database.errors import (
 )
 from sdk.module_runtime.data.database.row import rows_of
 from sdk.module_runtime.data.database.running import Running
-from sdk.module_runtime.data.database.statement import prepare
+from sdk.module_runtime.data.database.statement import only_reads, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Result: TypeAlias = "sa.CursorResult[Any] | BoundedResult"
-_READS: Final = re.compile(r"\s*(?:select|values|show|explain|pragma|table)\b", re.IGNORECASE)
 CLOSED: Final = "this database was closed; open it again"
 
 
@@ -133,7 +131,7 @@ class Database:
             try:
                 found = run(connection, sql, values, read, self.limits)
             except DatabaseConnectionError as error:
-                if _READS.match(sql) and not writes(sql):
+                if only_reads(sql):
                     raise
                 raise CommitUnknown(f"it may or may not have been done: {error.reason}") from error
             if transaction_is_open(self.config.db_type, connection.connection.dbapi_connection):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -87,6 +88,18 @@ class Row:
         return found
 
 
+class ForeignRow(Row):
+    """A row as an orchestrator that is not ours sends it: bytes are base64 text or lists of numbers."""
+
+    __slots__ = ()
+
+    def get_bytes(self, column: str) -> bytes:
+        return self._required(column, _wire_bytes, "bytes")
+
+    def try_get_bytes(self, column: str) -> bytes | None:
+        return self._optional(column, _wire_bytes, "bytes")
+
+
 def rows_of(columns: Sequence[str], tuples: Sequence[Sequence[Any]]) -> list[Row]:
     """Rows of what a driver fetched."""
     if len(set(columns)) != len(columns):
@@ -131,3 +144,12 @@ def _bool(value: Any) -> bool | None:
 
 def _bytes(value: Any) -> bytes | None:
     return value if isinstance(value, bytes) else None
+
+
+def _wire_bytes(value: Any) -> bytes | None:
+    try:
+        if isinstance(value, str):
+            return b64decode(value, validate=True)
+        return bytes(value) if isinstance(value, list) else None
+    except (ValueError, TypeError):
+        return None

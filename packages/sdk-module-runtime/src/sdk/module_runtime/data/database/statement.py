@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _QUOTED: Final = r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--[^\n]*|/\*.*?\*/"""
 _BACKSLASHED: Final = r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*\""""
+_MAY_WRITE: Final = re.compile(r"\b(returning|insert|update|delete|merge|replace)\b", re.IGNORECASE)
+_READS: Final = re.compile(r"\s*(?:select|values|show|explain|pragma|table)\b", re.IGNORECASE)
 _SCANNERS: Final = {
     "sqlite": re.compile(rf"(?P<quoted>{_QUOTED}|\[[^\]]*\])|(?P<mark>\?)", re.DOTALL),
     "mysql": re.compile(rf"(?P<quoted>{_BACKSLASHED}|#[^\n]*|{_QUOTED})|(?P<mark>\?)", re.DOTALL),
@@ -33,11 +35,31 @@ def prepare(db_type: str, query: str, params: Sequence[Any]) -> tuple[str, tuple
     uses those may use ``?`` as an operator. Quotes and comments are left alone. ``QueryError`` if the number of
     parameters does not fit, or one has no SQL form.
     """
-    checked = [_checked(db_type, index, value) for index, value in enumerate(params, 1)]
+    values = checked(db_type, params)
     sql, order, wanted = _translate(db_type, query)
-    if wanted != len(checked):
-        raise QueryError(f"the query has {wanted} placeholders but {len(checked)} parameters were given")
-    return sql, tuple(checked[index] for index in order)
+    if wanted != len(values):
+        raise QueryError(f"the query has {wanted} placeholders but {len(values)} parameters were given")
+    return sql, tuple(values[index] for index in order)
+
+
+def checked(db_type: str, params: Sequence[Any]) -> list[Any]:
+    """``QueryError`` for a parameter without an SQL form."""
+    return [_checked(db_type, index, value) for index, value in enumerate(params, 1)]
+
+
+def placeholders(db_type: str, query: str) -> int:
+    """How many parameters a query takes."""
+    return _translate(db_type, query)[2]
+
+
+def writes(query: str) -> bool:
+    """Whether a statement has words of one that changes rows."""
+    return _MAY_WRITE.search(query) is not None
+
+
+def only_reads(query: str) -> bool:
+    """Whether a statement can be given again without harm, whatever became of it the first time."""
+    return _READS.match(query) is not None and not writes(query)
 
 
 @lru_cache(maxsize=512)

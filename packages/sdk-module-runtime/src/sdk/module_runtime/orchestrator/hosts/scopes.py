@@ -1,0 +1,97 @@
+"""What a stack lends a module: databases and caches by name, and how much of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.data.cache.config import CacheConfig
+from sdk.module_runtime.data.database.config import DatabaseConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Some = Annotated[int, Field(ge=1, le=1_000_000)]
+Bytes = Annotated[int, Field(ge=1024, le=1 << 30)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class DatabaseLimits(BaseModel):
+    """``connections`` of the module to the service and ``transactions`` it may have open at a time; ``rows`` and
+    ``bytes`` of one result; and seconds of one statement, of one transaction, and of a transaction that does nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    connections: Some = 16
+    transactions: Some = 8
+    rows: Some = 10_000
+    bytes: Bytes = 8 * 1024 * 1024
+    statement_seconds: Seconds = 30.0
+    transaction_seconds: Seconds = 300.0
+    idle_seconds: Seconds = 30.0
+
+
+class DatabaseScope(DatabaseConfig):
+    """One database of one module. Its password stands in a variable of the orchestrator's environment.
+
+    The module reaches what the server lets this user reach; of SQLite, its file. A user that may do more than that is
+    refused unless ``trusted``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    password: None = None
+    password_environment: str | None = None
+    trusted: bool = False
+    limits: DatabaseLimits = DatabaseLimits()
+
+    @model_validator(mode="after")
+    def _room_beside_transactions(self) -> Self:
+        """A statement that stands alone must find a connection while all transactions are open."""
+        if self.db_type != "sqlite" and self.limits.transactions >= self.pool.max_connections:
+            raise ValueError("limits.transactions must be smaller than pool.max_connections")
+        return self
+
+    def config(self, environ: Mapping[str, str]) -> DatabaseConfig:
+        """``ConfigurationError`` if the variable is not set."""
+        given = self.model_dump(include=set(DatabaseConfig.model_fields), exclude={"password"})
+        return DatabaseConfig(**given, password=_password(self.password_environment, environ))
+
+
+class CacheLimits(BaseModel):
+    """``keys`` of one operation, and ``bytes`` of all the values it carries."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    connections: Some = 16
+    keys: Some = 1000
+    bytes: Bytes = 8 * 1024 * 1024
+
+
+class CacheScope(CacheConfig):
+    """One cache of one module, in a namespace that is the module's own unless ``namespace`` names one to share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    password: None = None
+    password_environment: str | None = None
+    limits: CacheLimits = CacheLimits()
+
+    def config(self, environ: Mapping[str, str], module_id: str, name: str) -> CacheConfig:
+        given = self.model_dump(include=set(CacheConfig.model_fields), exclude={"password", "namespace"})
+        return CacheConfig(
+            **given,
+            namespace=self.namespace or f"{module_id}/{name}",
+            password=_password(self.password_environment, environ),
+        )
+
+
+def _password(variable: str | None, environ: Mapping[str, str]) -> str | None:
+    if variable is None:
+        return None
+    if variable not in environ:
+        raise ConfigurationError(f"password_environment names {variable}, which is not set")
+    return environ[variable]
