@@ -31,16 +31,16 @@ from support.module_databases import KINDS, module_database
 from support.requirements import server_url, vectors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 MAIN = DatabaseConfig(db_type="sqlite", database="main")
 
 
 @pytest.fixture(params=KINDS)
-def config(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DatabaseConfig]:
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseConfig]:
     with module_database(request.param, tmp_path) as made:
-        yield made  # type: ignore[misc]
+        yield made
 
 
 def named(config: DatabaseConfig) -> DatabaseConfig:
@@ -132,10 +132,10 @@ async def test_a_transaction_is_worth_nothing_on_another_connection(tmp_path: Pa
     "params",
     [
         None, [], "SELECT 1", {}, {"query": 1}, {"query": "SELECT ?", "params": {}},
-        {"query": "SELECT ?", "params": None}, {"query": "SELECT ?", "params": [{"a": 1}]}, {"query": "SELECT ?", "params": [{"base64": "***"}]},
-        {"query": "SELECT ?", "params": [{"base64": 1}]}, {"query": "SELECT ?", "params": [[1]]},
-        {"query": "SELECT ?", "params": [2**80]}, {"query": "SELECT ?", "params": []}, {"query": "\x00"},
-        {"query": "SELECT 9e999 AS a"},
+        {"query": "SELECT ?", "params": None}, {"query": "SELECT ?", "params": [{"a": 1}]},
+        {"query": "SELECT ?", "params": [{"base64": "***"}]}, {"query": "SELECT ?", "params": [{"base64": 1}]},
+        {"query": "SELECT ?", "params": [[1]]}, {"query": "SELECT ?", "params": [2**80]},
+        {"query": "SELECT ?", "params": []}, {"query": "\x00"}, {"query": "SELECT 9e999 AS a"},
     ],
 )  # fmt: skip
 async def test_parameters_that_are_none_are_refused_and_harm_nothing(tmp_path: Path, params: Any) -> None:

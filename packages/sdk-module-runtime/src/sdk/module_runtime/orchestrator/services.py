@@ -53,7 +53,32 @@ async def open_services(stack: Stack, database: Database, environ: Mapping[str, 
         services.keeper = ModuleSecrets(services.store, rights)
     if stack.jwt is not None:
         await _open_jwt(stack, stack.jwt, services)
+    _open_data(stack, environ, services)
     return services
+
+
+def _open_data(stack: Stack, environ: Mapping[str, str], services: Services) -> None:
+    """Nothing is connected before a module asks for it, but what it needs must be said."""
+    databases = {
+        name: {scope: each.placed(module.directory) for scope, each in module.databases.items()}
+        for name, module in stack.modules.items()
+        if module.databases
+    }
+    caches = {name: module.caches for name, module in stack.modules.items() if module.caches}
+    for scopes in databases.values():
+        for scope in scopes.values():
+            scope.config(environ)
+    for name, lent in caches.items():
+        for key, cache in lent.items():
+            cache.config(environ, name, key)
+    if databases:
+        from sdk.module_runtime.orchestrator.hosts.database import DatabaseHost
+
+        services.hosts["Database"] = DatabaseHost(databases, environ)
+    if caches:
+        from sdk.module_runtime.orchestrator.hosts.cache import CacheHost
+
+        services.hosts["Cache"] = CacheHost(caches, environ)
 
 
 async def _open_jwt(stack: Stack, settings: Jwt, services: Services) -> None:

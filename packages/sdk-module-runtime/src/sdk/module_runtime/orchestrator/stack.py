@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.orchestrator.hosts.scopes import CacheScope, DatabaseScope
 from sdk.module_runtime.protocol.init import parse_socket_address
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ class Module(_Table):
     """What its endpoints begin with at the gateway; the module hears the whole path."""
     secrets: SecretAccess = SecretAccess()
     tokens: TokenAccess | None = None
+    databases: dict[Name, DatabaseScope] = {}
+    """What the orchestrator lends it, by the name it asks for. SQLite files are relative to its directory."""
+    caches: dict[Name, CacheScope] = {}
     directory: Path | None = None
     environment: dict[Variable, Text] = {}
     pass_environment: list[Variable] = []

@@ -26,7 +26,7 @@ LONGEST_TTL: Final = 100 * 365.25 * 86_400
 DEFAULT_NAMESPACE: Final = "default"
 
 
-async def open_cache(
+async def open_direct(
     config: CacheConfig, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
 ) -> DirectCache:
     """Asks once whether it answers (``CacheConnectionError``). Without a namespace it is the one called ``default``."""

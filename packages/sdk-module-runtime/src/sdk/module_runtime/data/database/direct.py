@@ -47,7 +47,7 @@ Result: TypeAlias = "sa.CursorResult[Any] | BoundedResult"
 CLOSED: Final = "this database was closed; open it again"
 
 
-async def open_database(config: DatabaseConfig, limits: StatementLimits | None = None) -> Database:
+async def open_direct(config: DatabaseConfig, limits: StatementLimits | None = None) -> Database:
     """Connects once, so that a wrong address or password shows here (``DatabaseConnectionError``)."""
     database = Database(config, limits)
     try:

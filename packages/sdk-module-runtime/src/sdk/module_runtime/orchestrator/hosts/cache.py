@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sdk.module_runtime.data.cache.direct import open_cache
+from sdk.module_runtime.data.cache.direct import open_direct
 from sdk.module_runtime.data.cache.errors import (
     CacheConfigurationError,
     CacheConnectionError,
@@ -112,7 +112,7 @@ class CacheHost:
         async with self._opening.setdefault(key, asyncio.Lock()):
             if key not in self._caches:
                 config = scope.config(self._environ, module_id, name)
-                self._caches[key] = await open_cache(config, clock=self._clock, wall=self._wall)
+                self._caches[key] = await open_direct(config, clock=self._clock, wall=self._wall)
             return self._caches[key]
 
 

@@ -17,7 +17,7 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sdk.module_runtime.data.database.direct import open_database
+from sdk.module_runtime.data.database.direct import open_direct
 from sdk.module_runtime.data.database.errors import (
     DatabaseConfigurationError,
     DatabaseConnectionError,
@@ -134,7 +134,7 @@ class DatabaseHost:
         async with self._opening.setdefault(key, asyncio.Lock()):
             if key not in self._lent:
                 limits = scope.limits
-                database = await open_database(
+                database = await open_direct(
                     scope.config(self._environ), StatementLimits(limits.rows, limits.bytes, limits.statement_seconds)
                 )
                 try:

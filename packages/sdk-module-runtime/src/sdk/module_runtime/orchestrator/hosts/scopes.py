@@ -12,6 +12,7 @@ from sdk.module_runtime.data.database.config import DatabaseConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 Some = Annotated[int, Field(ge=1, le=1_000_000)]
 Bytes = Annotated[int, Field(ge=1024, le=1 << 30)]
@@ -54,6 +55,12 @@ class DatabaseScope(DatabaseConfig):
         if self.db_type != "sqlite" and self.limits.transactions >= self.pool.max_connections:
             raise ValueError("limits.transactions must be smaller than pool.max_connections")
         return self
+
+    def placed(self, folder: Path | None) -> DatabaseScope:
+        """With the path of a SQLite file from there."""
+        if self.db_type != "sqlite" or folder is None or self.database == ":memory:":
+            return self
+        return self.model_copy(update={"database": str(folder / self.database)})
 
     def config(self, environ: Mapping[str, str]) -> DatabaseConfig:
         """``ConfigurationError`` if the variable is not set."""
