@@ -42,14 +42,13 @@ FOREVER = {
     "mysql": "SELECT COUNT(*) FROM seq_1_to_100000 a, seq_1_to_100000 b, seq_1_to_100000 c",
 }
 GIANT = {
-    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
-    " SELECT i, hex(zeroblob(20000)) AS x FROM n",
-    "postgres": "SELECT i, repeat('x', 40000) AS x FROM generate_series(1, 100000000) i",
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, hex(zeroblob(20000)) FROM n",
+    "postgres": "SELECT i, repeat('x', 40000) AS x FROM generate_series(1, 1000000) i",
     "mysql": "SELECT seq, repeat('x', 40000) AS x FROM seq_1_to_100000000",
 }
 MANY = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
-    "postgres": "SELECT i FROM generate_series(1, 100000000) i",
+    "postgres": "SELECT i FROM generate_series(1, 1000000) i",
     "mysql": "SELECT seq FROM seq_1_to_100000000",
 }
 
@@ -99,9 +98,8 @@ async def test_a_query_that_never_ends_is_stopped_and_the_connection_serves_agai
     database: Database, operation: str
 ) -> None:
     begun = time.monotonic()
-    for _ in range(2):
-        with pytest.raises(LimitExceeded, match="stopped after 1 s"):
-            await getattr(database, operation)(FOREVER[database.config.db_type])
+    with pytest.raises(LimitExceeded, match="stopped after 1 s"):
+        await getattr(database, operation)(FOREVER[database.config.db_type])
     assert time.monotonic() - begun < 10
     await asyncio.gather(*(database.ping() for _ in range(8)))
 
@@ -119,7 +117,7 @@ async def test_one_that_never_ends_undoes_its_transaction(database: Database) ->
 async def test_a_giant_result_is_refused_and_never_held(database: Database) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for query in (GIANT, MANY):
-        for _ in range(3):
+        for _ in range(2):
             with pytest.raises(LimitExceeded, match=r"larger than|more than 100 rows|stopped"):
                 await database.query(query[database.config.db_type])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
@@ -129,7 +127,7 @@ async def test_a_giant_result_is_refused_and_never_held(database: Database) -> N
 async def test_a_giant_result_that_is_not_wanted_is_not_held_either(database: Database) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for work in (database.execute, database.query_one):
-        with contextlib.suppress(LimitExceeded):  # or its first row comes at once
+        with contextlib.suppress(LimitExceeded):  # where it takes too long
             await work(GIANT[database.config.db_type])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
     await database.ping()

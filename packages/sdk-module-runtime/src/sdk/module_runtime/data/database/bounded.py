@@ -127,9 +127,12 @@ def _mysql(
     result: BoundedResult
 
     def stop() -> None:
-        if not may_write:
-            cancel(connection)
-        drain_mysql(cursor)
+        if may_write:
+            _drain_mysql(cursor)
+        else:
+            # rows on their way already take longer to read than to connect anew, and the driver reads them when closed
+            cursor._result.unbuffered_active = False
+            connection.invalidate()
 
     result = BoundedResult(
         iter(cursor.fetchone, None), _columns(cursor.description), lambda: result._read, limits, stop
@@ -137,7 +140,7 @@ def _mysql(
     return result
 
 
-def drain_mysql(cursor: Any) -> None:
+def _drain_mysql(cursor: Any) -> None:
     """Read what is on its way, so that the connection serves again; a cancelled one ends with an error."""
     from pymysql.err import InternalError, OperationalError
 
