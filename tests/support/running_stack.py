@@ -29,6 +29,7 @@ class Running:
         self.seen: list[tuple[str, State]] = []
         self.lines: list[tuple[str, str, str]] = []
         self.modules: Mapping[str, Supervisor] = {}
+        self.orchestrator: Orchestrator | None = None
         self._changed = asyncio.Event()
 
     def on_change(self, name: str, state: State) -> None:
@@ -40,7 +41,7 @@ class Running:
         self._changed.set()
 
     def on_start(self, orchestrator: Orchestrator) -> None:
-        self.modules = orchestrator.modules
+        self.modules, self.orchestrator = orchestrator.modules, orchestrator
 
     def text(self, name: str) -> str:
         return "\n".join(line for module, _, line in self.lines if module == name)
@@ -61,6 +62,7 @@ async def running(
     board: Switchboard | None = None,
     *,
     authorizer: Authorizer | None = None,
+    registration_key: str | None = None,
     **tables: Any,
 ) -> AsyncIterator[Running]:
     """``tables`` are those of the stack file beside ``modules``."""
@@ -75,6 +77,7 @@ async def running(
             on_start=seen.on_start,
             on_line=seen.on_line,
             authorizer=authorizer,
+            registration_key=registration_key,
         )
     )
     try:

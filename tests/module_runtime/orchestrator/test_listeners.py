@@ -15,58 +15,24 @@ from uuid import UUID, uuid4
 import pytest
 from aiohttp import ClientSession
 
-from sdk.module_runtime.channels.channel import Channel
-from sdk.module_runtime.channels.sockets import connect
 from sdk.module_runtime.channels.tls import TlsFiles, client_context
 from sdk.module_runtime.orchestrator import listeners
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from sdk.module_runtime.protocol.init import SocketAddress
 from support.certificates import certificates
+from support.channel_peer import PATIENCE, Peer
 from support.running_stack import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from ssl import SSLContext
 
     from sdk.module_runtime.orchestrator.conversation import Conversation
     from sdk.module_runtime.orchestrator.listeners import Listener
-    from sdk.module_runtime.protocol.frame import Frame
     from support.running_stack import Running
 
 PROGRAMS = Path(__file__).parent / "programs"
 ANNOUNCE = {"send": {"op": "announce", "listen": "127.0.0.1:1", "endpoints": []}}
-PATIENCE = 20
-
-
-class Peer:
-    """A client of a listener."""
-
-    def __init__(self) -> None:
-        self.heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.channel = Channel(self._take)
-
-    @classmethod
-    async def at(cls, address: SocketAddress | str, ssl: SSLContext | None = None) -> Peer:
-        peer = cls()
-        await connect(lambda: peer.channel, address, ssl=ssl)
-        return peer
-
-    def _take(self, frame: Frame) -> None:
-        self.heard.put_nowait(json.loads(frame.payload))
-
-    def say(self, **message: Any) -> None:
-        self.channel.send(json.dumps(message).encode())
-
-    async def hear(self, op: str) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE):
-            while (message := await self.heard.get())["op"] != op:
-                pass
-            return message
-
-    async def end(self) -> str:
-        async with asyncio.timeout(PATIENCE):
-            return await asyncio.shield(self.channel.closed)
 
 
 def scripted(record: Path, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:

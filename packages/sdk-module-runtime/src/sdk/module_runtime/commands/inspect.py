@@ -53,6 +53,8 @@ def status(stack: Path, as_json: bool) -> None:
     click.echo(f"services  {' '.join(found['services']) or '-'}{' secrets' if found['secrets'] else ''}")
     for each in found["providers"]:
         click.echo(f"provider  {each['name']} at {each['address']} by {each['module_id']}")
+    for name, health in found["registered"].items():
+        click.echo(f"external  {name} {health}")
     for name, state in found["modules"].items():
         click.echo(f"module    {name} {state}")
 

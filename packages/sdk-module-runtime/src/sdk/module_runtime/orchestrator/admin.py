@@ -79,7 +79,8 @@ class Admin:
         return await handler(request)
 
     async def _status(self, request: web.Request) -> web.Response:
-        board = self._orchestrator.board
+        board, registrar = self._orchestrator.board, self._orchestrator.registrar
+        registered = registrar.modules if registrar is not None else []
         return _json(
             {
                 "pid": os.getpid(),
@@ -87,6 +88,8 @@ class Admin:
                 "services": sorted(board.hosts),
                 "secrets": board.keeper is not None,
                 "providers": [each.model_dump() for each in board.providers.all()],
+                "registration": f"{registrar.host}:{registrar.port}" if registrar is not None else None,
+                "registered": {each.info.name: each.status for each in registered},
                 "modules": {name: each.state.value for name, each in self._orchestrator.modules.items()},
             }
         )

@@ -189,12 +189,15 @@ class Conversation:
         if len(message.endpoints) > MOST_ENDPOINTS:
             self.refuse(f"announce: more than {MOST_ENDPOINTS} endpoints")
             return
+        self.announce(message)
+
+    def announce(self, message: messages.Announce) -> None:
+        """Take up what the module serves, for the first time or anew."""
         self.announcement = message
         if not self.announced.is_set():
             self.announced.set()
             self.catch_up()
-        else:
-            self._board.announced(self)
+        self._board.announced(self)
 
     def _get_secret(self, message: messages.GetSecret, transport: Transport) -> None:
         self._lanes.submit("secrets", partial(self._answer_secret, message, transport))

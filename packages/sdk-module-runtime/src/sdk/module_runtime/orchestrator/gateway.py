@@ -90,13 +90,20 @@ class Gateway:
             except ValueError as error:
                 problems.append(f"{endpoint.path[:128]!r}: {error}")
         self._of_module[conversation.module_id] = routes
+        self._rebuild()
+        return problems
+
+    def _rebuild(self) -> None:
         order = list(self._modules)
         owners = sorted(self._of_module, key=lambda name: order.index(name) if name in order else len(order))
         self._table = RouteTable(route for owner in owners for route in self._of_module[owner])
-        return problems
 
     async def forget(self, conversation: Conversation) -> None:
-        """An instance is gone. Its endpoints are still known: requests for them are told to come again."""
+        """An instance is gone. The stack's modules come back: requests for them are told to come again."""
+        name = conversation.module_id
+        if name not in self._modules and name not in self._conversations and name in self._of_module:
+            del self._of_module[name]
+            self._rebuild()
         await self._upstreams.forget(conversation)
 
     @property

@@ -95,7 +95,9 @@ class Listener:
         self.by_token, self.clock = by_token, clock
         self.conversation = conversation
         self.unproven = 0
+        self.incoming: set[ChannelTransport] = set()
         self.transports: set[ChannelTransport] = set()
+        """Those of ``incoming`` that are proven."""
         self._servers: list[asyncio.Server] = []
         self._path: str | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -135,8 +137,10 @@ class Listener:
             await asyncio.gather(self._beating, return_exceptions=True)
         for server in self._servers:
             server.close()
-        for transport in list(self.transports):
+        closed = [transport.channel.closed for transport in self.incoming if transport.channel.is_open]
+        for transport in list(self.incoming):
             transport.channel.abort("the module has ended")
+        await asyncio.gather(*closed)
         for server in self._servers:
             await server.wait_closed()
         if self._path is not None:
@@ -167,6 +171,7 @@ class ChannelTransport:
         self.channel.opened = self._opened
         self.channel.closed.add_done_callback(self._closed)
         self._intake: Intake[Frame] = Intake(self._frame, lambda wanted: self.channel.hold(not wanted), listener.clock)
+        listener.incoming.add(self)
         listener.unproven += 1
         self._patience = asyncio.get_running_loop().call_later(PROOF_WITHIN, self._too_late)
 
@@ -238,6 +243,7 @@ class ChannelTransport:
             self._refuse("no hello in time")
         elif self.label == "tls" and not self.channel.closed.done():
             self._note("no TLS handshake")
+            self._listener.incoming.discard(self)
         self._uncount()
 
     def _uncount(self) -> None:
@@ -249,6 +255,7 @@ class ChannelTransport:
     def _closed(self, closed: asyncio.Future[str]) -> None:
         self._uncount()
         self._intake.close()
+        self._listener.incoming.discard(self)
         self._listener.transports.discard(self)
         if self._is_proven:
             self._conversation.detach(self)

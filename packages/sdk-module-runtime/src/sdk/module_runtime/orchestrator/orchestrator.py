@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import ClientSession
 
+from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.listeners import ChannelSetup
-from sdk.module_runtime.orchestrator.supervisor import Supervisor
+from sdk.module_runtime.orchestrator.supervisor import Supervisor, log_line
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from sdk.module_runtime.protocol.init import parse_socket_address
 from sdk.service.http_app.server import running as http_running
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.orchestrator.conversation import Conversation
     from sdk.module_runtime.orchestrator.gateway import Authorizer, Gateway
+    from sdk.module_runtime.orchestrator.registration import Registrar
     from sdk.module_runtime.orchestrator.stack import Gateway as GatewaySettings
-    from sdk.module_runtime.orchestrator.stack import Stack
+    from sdk.module_runtime.orchestrator.stack import Registration, Stack
 
 _log = get_logger(__name__)
 
@@ -41,11 +44,14 @@ class Orchestrator:
         on_change: Callable[[str, State], None] = lambda _name, _state: None,
         on_line: Callable[[str, str, str], None] | None = None,
         authorizer: Authorizer | None = None,
+        registration_key: str | None = None,
     ) -> None:
         """``marks`` are variables that every module's process inherits."""
         self.stack, self.board = stack, board
         self.modules: Mapping[str, Supervisor] = {}
         self.gateway: Gateway | None = None
+        self.registrar: Registrar | None = None
+        self._registration_key = registration_key
         self._environ = os.environ if environ is None else environ
         self._marks = dict(marks or {})
         self._on_change, self._on_line, self._authorizer = on_change, on_line, authorizer
@@ -74,6 +80,8 @@ class Orchestrator:
             }
             if self.stack.gateway is not None:
                 await running.enter_async_context(self._serving(self.stack.gateway))
+            if self.stack.registration is not None:
+                await running.enter_async_context(self._registering(self.stack.registration, channels))
             yield
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -98,6 +106,41 @@ class Orchestrator:
             _log.info("gateway_listening", url=server.url)
             yield
 
+    @asynccontextmanager
+    async def _registering(self, settings: Registration, channels: ChannelSetup) -> AsyncIterator[None]:
+        from sdk.module_runtime.channels.sockets import listen_tcp
+        from sdk.module_runtime.orchestrator.registration import Registrar
+
+        registrar = self.registrar = Registrar(
+            self.board,
+            self.stack.modules,
+            key=self._registration_key,
+            clock=time.monotonic,
+            note=self._on_line or log_line,
+        )
+        label = "tcp" if channels.context is None else "tls"
+        address = parse_socket_address(settings.listen)
+        assert address is not None  # the stack was checked
+        try:
+            server, port = await listen_tcp(
+                lambda: registrar.incoming(label), address.host, address.port, ssl=channels.context
+            )
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigurationError(
+                f"registration.listen: {settings.listen} cannot be listened on: {reason}"
+            ) from error
+        registrar.host, registrar.port = address.host, port
+        watching = asyncio.create_task(registrar.watch())
+        _log.info("registration_listening", host=address.host, port=port)
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            server.close()
+            await registrar.close()
+
 
 async def run_stack(
     stack: Stack,
@@ -109,6 +152,7 @@ async def run_stack(
     on_start: Callable[[Orchestrator], None] = lambda _orchestrator: None,
     on_line: Callable[[str, str, str], None] | None = None,
     authorizer: Authorizer | None = None,
+    registration_key: str | None = None,
 ) -> None:
     """Run all modules until ``stop`` is set, then stop them, dependents first.
 
@@ -121,6 +165,7 @@ async def run_stack(
         on_change=on_change,
         on_line=on_line,
         authorizer=authorizer,
+        registration_key=registration_key,
     )
     async with orchestrator.ready():
         on_start(orchestrator)

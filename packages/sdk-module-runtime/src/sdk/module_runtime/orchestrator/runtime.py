@@ -96,6 +96,7 @@ async def running(
             marks={MARK: folder.id},
             on_line=on_line,
             authorizer=services.authorizer,
+            registration_key=services.registration_key,
         )
         await stack_of.enter_async_context(_journaling(journal))
         journal.take(Happening(happenings.ORCHESTRATOR, detail={"state": "started", "orphans": orphans}))

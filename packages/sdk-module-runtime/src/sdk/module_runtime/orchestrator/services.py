@@ -34,6 +34,7 @@ class Services:
     keeper: SecretKeeper | None = None
     store: SecretStore | None = None
     authorizer: Authorizer | None = None
+    registration_key: str | None = None
 
 
 async def open_services(stack: Stack, database: Database, environ: Mapping[str, str]) -> Services:
@@ -51,6 +52,8 @@ async def open_services(stack: Stack, database: Database, environ: Mapping[str, 
             for name, module in stack.modules.items()
         }
         services.keeper = ModuleSecrets(services.store, rights)
+        if stack.registration is not None and stack.registration.key is not None:
+            services.registration_key = await services.store.read(stack.registration.key, actor=_ACTOR)
     if stack.jwt is not None:
         await _open_jwt(stack, stack.jwt, services)
     _open_data(stack, environ, services)

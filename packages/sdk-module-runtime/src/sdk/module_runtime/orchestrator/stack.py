@@ -16,6 +16,7 @@ the stack file, and by default where that file stands.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import shutil
@@ -150,6 +151,14 @@ class Orchestration(_Table):
     """The range that modules are lent ports from."""
 
 
+class Registration(_Table):
+    """Where modules that nobody starts here may register; over TLS if the stack has ``tls``."""
+
+    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:9900"
+    key: Text | None = None
+    """The name of a secret that they must show as ``metadata.registration_key``."""
+
+
 class SecretKeeping(_Table):
     """Where the key is that secrets are encrypted with: ``file:PATH``, ``environment:VARIABLE``, ``keyring:…``."""
 
@@ -183,6 +192,7 @@ class Stack(_Table):
     gateway: Gateway | None = None
     secrets: SecretKeeping | None = None
     jwt: Jwt | None = None
+    registration: Registration | None = None
     tls: Tls | None = None
 
 
@@ -278,6 +288,14 @@ def _check_services(stack: Stack, source: str) -> None:
             raise ConfigurationError(f"{source}: modules.{name}.secrets needs a table [secrets] with a key")
         if stack.jwt is None and module.tokens is not None:
             raise ConfigurationError(f"{source}: modules.{name}.tokens needs a table [jwt]")
+    registration = stack.registration
+    if registration is not None:
+        address = parse_socket_address(registration.listen)
+        is_local = address is not None and ipaddress.ip_address(address.host).is_loopback
+        if not is_local and (registration.key is None or stack.tls is None):
+            raise ConfigurationError(f"{source}: registration beyond this machine needs registration.key and [tls]")
+        if registration.key is not None and stack.secrets is None:
+            raise ConfigurationError(f"{source}: registration.key needs a table [secrets] with a key")
     if stack.jwt is not None and stack.jwt.secret is not None and stack.secrets is None:
         raise ConfigurationError(f"{source}: jwt.secret needs a table [secrets] with a key")
 
