@@ -6,11 +6,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sdk.core.chain import ChainParameters
-from sdk.core.errors import ConfigurationError, ParseError, ServiceUnavailable
-from sdk.core.header import BlockHeader
+from sdk.core.errors import ConfigurationError, ServiceUnavailable
+from sdk.service.header_calls import header_from_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sdk.core.header import BlockHeader
 
 
 class HeaderChecks:
@@ -28,23 +30,7 @@ class HeaderChecks:
 
     def header(self, value: object) -> tuple[int, BlockHeader]:
         """Height and header of a JSON header object."""
-        if not isinstance(value, dict):
-            raise self.nonsense(f"sent no header object: {value!r:.60}")
-        try:
-            version = value["version"]
-            header = BlockHeader(
-                version=version - (1 << 32) if version > 0x7FFFFFFF else version,
-                previous_hash=value["previousHash"],
-                merkle_root=value["merkleRoot"],
-                time=value["time"],
-                bits=value["bits"],
-                nonce=value["nonce"],
-            )
-            height, named = value["height"], value["hash"]
-        except (KeyError, TypeError, ValueError, ParseError) as error:
-            raise self.nonsense(f"sent a malformed header: {error}") from None
-        if header.hash() != named:
-            raise self.nonsense(f"sent a header whose hash is not {named!r:.70}")
+        height, header = header_from_members(self.service, value)
         self.work(header)
         return self.height(height), header
 

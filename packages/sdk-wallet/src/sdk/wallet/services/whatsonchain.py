@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sdk.core.errors import ParseError, ServiceError, ServiceUnavailable
 from sdk.core.merkle_path import MerklePath
 from sdk.core.transaction import Transaction
+from sdk.service.header_calls import header_from_members
 from sdk.service.http_client import MIB, HttpClient, HttpPolicy
-from sdk.wallet.services.headers import header_from_members
 from sdk.wallet.services.mapping import cut, no_verdict, whatsonchain_result
 from sdk.wallet.services.pacing import Pacer
 from sdk.wallet.services.ports import (
