@@ -50,7 +50,7 @@ def test_a_secret_is_set_listed_rotated_read_and_deleted_and_shown_only_when_ask
     gone = run("get", "DB_PASSWORD")
     assert isinstance(gone.exception, SdkError)
     actions = [line.split()[2] for line in run("audit").output.splitlines()]
-    assert actions == ["get", "delete", "delete", "get", "rotate", "set"]
+    assert actions == ["get", "delete", "delete", "get", "rekey", "rotate", "set"]
 
 
 def test_a_value_with_newlines_loses_only_the_last_one_and_one_that_is_too_long_is_refused(

@@ -164,13 +164,7 @@ def audit(name: str | None, limit: int, url: str, schema: str | None, key: str) 
 )
 @_store_options
 def rekey(url: str, schema: str | None, key: str) -> None:
-    from sdk.module_runtime.orchestrator.secrets.key_sources import add_key, drop_old_keys
-
-    if not key.startswith("environment:"):
-        add_key(key)
-    count = _with_store(url, schema, key, lambda store: store.reseal())
-    if not key.startswith("environment:"):
-        drop_old_keys(key)
+    count = _with_store(url, schema, key, lambda store: store.rekey(key, actor=_operator()))
     click.echo(f"encrypted {count} anew")
 
 

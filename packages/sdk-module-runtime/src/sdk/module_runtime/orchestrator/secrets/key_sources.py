@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sdk.core.errors import ConfigurationError
-from sdk.module_runtime.orchestrator.secrets.keys import KEY_BYTES, MasterKeys
+from sdk.module_runtime.atomic_file import replace_file, sync_folder
+from sdk.module_runtime.orchestrator.secrets.keys import KEY_BYTES, MasterKeys, key_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 _LARGEST: Final = 16_384
 _KEY: Final = re.compile(rf"[0-9A-Fa-f]{{{2 * KEY_BYTES}}}", re.ASCII)
@@ -25,7 +26,8 @@ _KEY: Final = re.compile(rf"[0-9A-Fa-f]{{{2 * KEY_BYTES}}}", re.ASCII)
 
 def load_keys(source: str, environ: Mapping[str, str] | None = None) -> MasterKeys:
     """Raises ``ConfigurationError``, which says where and what to do, and shows no key."""
-    return MasterKeys(_parse(_read(source, os.environ if environ is None else environ), source))
+    environ = os.environ if environ is None else environ
+    return MasterKeys(_parse(_read(source, environ), source), again=lambda: load_keys(source, environ))
 
 
 def create_key(source: str) -> MasterKeys:
@@ -40,7 +42,7 @@ def create_key(source: str) -> MasterKeys:
         _to_keyring(place, key.hex())
     else:
         raise ConfigurationError("an environment variable is set outside: make a key with `openssl rand -hex 32`")
-    return MasterKeys([key])
+    return load_keys(source)
 
 
 def add_key(source: str) -> MasterKeys:
@@ -48,26 +50,34 @@ def add_key(source: str) -> MasterKeys:
     return _replace(source, [os.urandom(KEY_BYTES), *_parse(_read(source, os.environ), source)])
 
 
-def drop_old_keys(source: str) -> MasterKeys:
-    """Keep the first key only: do this when everything is sealed with it."""
-    return _replace(source, _parse(_read(source, os.environ), source)[:1])
+def keep_keys(source: str, ids: Collection[str]) -> MasterKeys:
+    """Drop the keys that are not in use, as ``ids`` are. ``ConfigurationError`` if one of those is missing."""
+    keys = _parse(_read(source, os.environ), source)
+    kept = [key for key in keys if key_id(key) in ids]
+    if len(kept) != len(ids):
+        raise ConfigurationError(f"{source} lacks a key that is in use, so none was dropped")
+    return load_keys(source) if kept == keys else _replace(source, kept)
+
+
+def is_writable(source: str) -> bool:
+    """Whether keys can be added here; those of an environment variable are set outside."""
+    return _split(source)[0] != "environment"
 
 
 def _replace(source: str, keys: list[bytes]) -> MasterKeys:
-    found = MasterKeys(keys)
+    MasterKeys(keys)  # refuses too many
     kind, place = _split(source)
     text = "".join(f"{key.hex()}\n" for key in keys)
     if kind == "file":
-        path = Path(place)
-        beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-        _write_new(beside, text)
-        beside.replace(path)
-        _sync_folder(path.parent)
+        try:
+            replace_file(Path(place), text)
+        except OSError as error:
+            raise ConfigurationError(f"the key file {place} cannot be written: {error.strerror}") from None
     elif kind == "keyring":
         _to_keyring(place, text)
     else:
         raise ConfigurationError("an environment variable is set outside: put the new key first, then a space")
-    return found
+    return load_keys(source)
 
 
 def _split(source: str) -> tuple[str, str]:
@@ -127,15 +137,7 @@ def _write_new(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             path.unlink()
         raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)
 
 
 def _from_keyring(place: str) -> str | None:

@@ -22,16 +22,22 @@ _CONTEXT: Final = b"sdk.module_runtime secret"
 
 
 class MasterKeys:
-    """One key that seals and older ones that still open. A sealed value opens only under its own name and version."""
+    """Keys by their public names. A sealed value opens only under its own name and version."""
 
-    __slots__ = ("_ciphers", "_random", "current")
+    __slots__ = ("_again", "_ciphers", "_random", "current")
 
-    def __init__(self, keys: Sequence[bytes], *, random: Callable[[int], bytes] = os.urandom) -> None:
-        """The first of ``keys`` seals. Raises ``ConfigurationError``."""
+    def __init__(
+        self,
+        keys: Sequence[bytes],
+        *,
+        random: Callable[[int], bytes] = os.urandom,
+        again: Callable[[], MasterKeys] | None = None,
+    ) -> None:
+        """``current`` is the first of ``keys``; ``again`` reads them anew. Raises ``ConfigurationError``."""
         if not 1 <= len(keys) <= MOST_KEYS or any(len(key) != KEY_BYTES for key in keys):
             raise ConfigurationError(f"give 1 to {MOST_KEYS} keys of {KEY_BYTES} bytes to encrypt secrets with")
         self._ciphers = {key_id(key): AESGCM(key) for key in keys}
-        self._random = random
+        self._random, self._again = random, again
         self.current = key_id(keys[0])
 
     def __repr__(self) -> str:
@@ -43,10 +49,14 @@ class MasterKeys:
     def __contains__(self, key: str) -> bool:
         return key in self._ciphers
 
-    def seal(self, name: str, version: int, value: bytes) -> bytes:
-        """Nonce, ciphertext and tag, by the current key."""
+    def renewed(self) -> MasterKeys:
+        """What there is now where these came from; these if they came from nowhere. Raises ``ConfigurationError``."""
+        return self if self._again is None else self._again()
+
+    def seal(self, name: str, version: int, value: bytes, *, key: str | None = None) -> bytes:
+        """Nonce, ciphertext and tag, by ``key`` (default: the current one)."""
         nonce = self._random(_NONCE)
-        return nonce + self._ciphers[self.current].encrypt(nonce, value, _bound_to(name, version))
+        return nonce + self._ciphers[key or self.current].encrypt(nonce, value, _bound_to(name, version))
 
     def unseal(self, name: str, version: int, key: str, sealed: bytes) -> bytes:
         """Raises ``SecretUnreadable``."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
 from sdk.module_runtime.storage.tables import runtime_secret_audit, runtime_secret_holders, runtime_secrets
-from sdk.service.database import Prepared
+from sdk.service.database import Prepared, insert_or_ignore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,6 +46,17 @@ _ONE_OF_EACH_KEY = Prepared(
         _S.name.in_(select(func.min(_S.name)).where(_S.sealed.is_not(None)).group_by(_S.key_id))
     )
 )
+CURRENT_KEY: Final = "(current key)"
+"""The name, which no secret can have, of the row that says which key seals. Who seals reads it in the same transaction
+under a shared lock, so that nothing is sealed with a key that is being replaced."""
+_MARK = insert_or_ignore(runtime_secrets)
+_MARKED = select(_S.key_id).where(_S.name == CURRENT_KEY)
+_SEALING_KEY = Prepared(
+    _MARKED,
+    postgresql=lambda: _MARKED.with_for_update(read=True),
+    mysql=lambda: _MARKED.with_for_update(read=True),
+)
+_USED_KEYS = Prepared(select(_S.key_id).where(_S.key_id.is_not(None)).distinct())
 _BEHIND = and_(_H.name == _S.name, _H.acknowledged < _S.version)
 _LISTED = Prepared(
     select(
@@ -173,34 +184,37 @@ def find(unit: Unit, name: str) -> Sealed | None:
 def change(
     unit: Unit,
     names: Iterable[str],
-    seal: Callable[[str, int], tuple[str, bytes] | None],
+    seal: Callable[[str, int, str], bytes | None],
     *,
     show: Callable[[str], str],
     actor: str,
     rotation_id: str,
     now: datetime,
 ) -> Changed:
-    """Set or delete ``names`` together. Deleting what is not there changes nothing."""
+    """Set or delete ``names`` together. Deleting what is not there changes nothing.
+
+    ``seal(name, version, key)`` answers None for a deletion.
+    """
+    key = str(unit.scalar(_SEALING_KEY))
     versions: dict[str, int] = {}
     held: dict[str, list[str]] = {}
     for name in names:
         row = unit.first(_ONE, wanted=name)
         version = 1 if row is None else row.version + 1
-        box = seal(name, version)
-        if box is None and (row is None or row.sealed is None):
+        sealed = seal(name, version, key)
+        if sealed is None and (row is None or row.sealed is None):
             write_down(unit, [Entry(actor, "delete", show(name), "not found")], now=now)
             continue
         versions[name] = version
-        key, sealed = box or (None, None)
+        sealed_with = None if sealed is None else key
         if row is None:
-            unit.run(
-                _ADD, name=name, version=1, rotation_id=None, key_id=key, sealed=sealed, created_at=now, changed_at=now
-            )
+            values = {"rotation_id": None, "key_id": sealed_with, "sealed": sealed, "created_at": now}
+            unit.run(_ADD, name=name, version=1, changed_at=now, **values)
         else:
-            unit.run(_CHANGE, wanted=name, next=version, rotation=rotation_id, key=key, box=sealed, now=now)
+            unit.run(_CHANGE, wanted=name, next=version, rotation=rotation_id, key=sealed_with, box=sealed, now=now)
             for holder in unit.rows(_HOLDERS, wanted=name):
                 held.setdefault(holder.module_id, []).append(name)
-        operation = "delete" if box is None else "set" if row is None else "rotate"
+        operation = "delete" if sealed is None else "set" if row is None else "rotate"
         write_down(unit, [Entry(actor, operation, name, "ok", f"version {version}")], now=now)
     return Changed(versions, held)
 
@@ -260,10 +274,23 @@ def pending(unit: Unit, module_id: str) -> dict[str, list[str]]:
     return found
 
 
-def reseal(unit: Unit, current: str, again: Callable[[Sealed], bytes]) -> int:
-    """Seal with the current key whatever another one has sealed; how many."""
+def begin(unit: Unit, key_id: str, *, now: datetime) -> str:
+    """The key that seals, which is ``key_id`` in a new store."""
+    mark = {"version": 0, "rotation_id": None, "sealed": None, "created_at": now, "changed_at": now}
+    unit.run(_MARK, name=CURRENT_KEY, key_id=key_id, **mark)
+    return str(unit.scalar(_SEALING_KEY))
+
+
+def used_keys(unit: Unit) -> set[str]:
+    return {row.key_id for row in unit.rows(_USED_KEYS)}
+
+
+def reseal(unit: Unit, current: str, again: Callable[[Sealed], bytes], *, actor: str, now: datetime) -> int:
+    """Seal with ``current`` from now on, and what another key has sealed; how many that were."""
+    unit.run(_RESEAL, wanted=CURRENT_KEY, key=current, box=None)
     found = [Sealed(*row) for row in unit.rows(_SEALED_OTHERWISE, current=current)]
     unit.run_many(_RESEAL, [{"wanted": each.name, "key": current, "box": again(each)} for each in found])
+    write_down(unit, [Entry(actor, "rekey", "*", "ok", f"key {current}, {len(found)} secrets")], now=now)
     return len(found)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sdk.module_runtime.orchestrator.secrets import rows
-from sdk.module_runtime.secrets.errors import SecretNotFound
+from sdk.module_runtime.orchestrator.secrets.key_sources import add_key, is_writable, keep_keys, load_keys
+from sdk.module_runtime.secrets.errors import SecretNotFound, SecretUnreadable
 from sdk.module_runtime.secrets.names import check_name, check_value
 from sdk.module_runtime.secrets.redaction import SECRETS
 from sdk.module_runtime.storage.migrations import MIGRATIONS
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.orchestrator.secrets.keys import MasterKeys
     from sdk.module_runtime.secrets.redaction import SecretRegistry
-    from sdk.service.database import Database, Row
+    from sdk.service.database import Database, Row, Unit
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,18 @@ class _Known:
     """Keeps one value registered for redaction while it lives."""
 
     __slots__ = ("__weakref__",)
+
+
+_ATTEMPTS: Final = 5
+"""Each of them fails only if the key was changed again."""
+
+
+class _KeyChanged(Exception):
+    """Something is, or must be, sealed with a key that we do not have yet."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(key)
 
 
 class SecretStore:
@@ -56,11 +72,10 @@ class SecretStore:
 
     @classmethod
     async def open(cls, database: Database, keys: MasterKeys, **options: Any) -> SecretStore:
-        """``NotMigrated`` if the tables are old, ``SecretUnreadable`` if a secret was sealed with another key."""
+        """``NotMigrated`` if the tables are old, ``SecretUnreadable`` if the store was sealed with another key."""
         await ensure_current(database, MIGRATIONS)
         store = cls(database, keys, **options)
-        for sealed in await database.read(rows.one_of_each_key):
-            store.unseal(sealed)
+        await store._with_keys(store._check_keys)
         return store
 
     async def set(self, values: Mapping[str, str], *, actor: str) -> Rotation:
@@ -68,15 +83,17 @@ class SecretStore:
         data = {check_name(name): check_value(name, value) for name, value in values.items()}
         known = {name: self._register(value) for name, value in values.items()}
 
-        def seal(name: str, version: int) -> tuple[str, bytes]:
-            return self._keys.current, self._keys.seal(name, version, data[name])
+        def seal(name: str, version: int, key: str) -> bytes:
+            if key not in self._keys:
+                raise _KeyChanged(key)
+            return self._keys.seal(name, version, data[name], key=key)
 
-        return await self._change(data, seal, actor, known)
+        return await self._with_keys(lambda: self._change(data, seal, actor, known))
 
     async def delete(self, names: Iterable[str], *, actor: str) -> Rotation:
         """Forget ``names``; what is not there is left so."""
         wanted = [check_name(name) for name in names]
-        return await self._change(wanted, lambda _name, _version: None, actor, {})
+        return await self._change(wanted, lambda _name, _version, _key: None, actor, {})
 
     async def read(self, name: str, *, actor: str) -> str:
         """The value, for an operator; ``SecretNotFound``."""
@@ -87,17 +104,26 @@ class SecretStore:
             rows.write_down(unit, [entry], now=self._clock())
             return found
 
-        sealed = await self._database.write(unit_of)
-        if sealed is None:
-            raise SecretNotFound(name)
-        return self.unseal(sealed)
+        async def read() -> str:
+            sealed = await self._database.write(unit_of)
+            if sealed is None:
+                raise SecretNotFound(name)
+            return self._unsealed(sealed)
+
+        return await self._with_keys(read)
 
     async def hand_out(self, module_id: str, name: str) -> tuple[str, str | None]:
         """The value for ``module_id``, and the rotation that it has not acknowledged; ``SecretNotFound``."""
-        sealed = await self._database.write(rows.hand_out, module_id, name, shown=self.shown(name), now=self._clock())
-        if sealed is None:
-            raise SecretNotFound(name)
-        return self.unseal(sealed), sealed.rotation_id
+
+        async def hand_out() -> tuple[str, str | None]:
+            sealed = await self._database.write(
+                rows.hand_out, module_id, name, shown=self.shown(name), now=self._clock()
+            )
+            if sealed is None:
+                raise SecretNotFound(name)
+            return self._unsealed(sealed), sealed.rotation_id
+
+        return await self._with_keys(hand_out)
 
     async def acknowledge(self, module_id: str, rotation_id: str, *, success: bool, message: str) -> list[str]:
         """The names that are settled, or failed, by this; none for a rotation that another has overtaken."""
@@ -139,14 +165,28 @@ class SecretStore:
     async def trim_audit(self, before: datetime) -> int:
         return await self._database.write(rows.trim, before)
 
-    async def reseal(self) -> int:
-        """Encrypt with the current key what older keys have encrypted; how many. All or none."""
+    async def rekey(self, source: str, *, actor: str) -> int:
+        """Encrypt everything with a new key in ``source``, and drop from there what is not used any more; how many.
+
+        Others that use this store, and may be writing to it, find the new key by themselves. If this is interrupted,
+        keys are left that are not needed; the next time drops them. Keys of an environment variable are only reordered:
+        put the new one first, start everything that uses the store with it, then call this.
+        """
+        count = await self._database.migrate(lambda unit: self._reseal(unit, source, actor))
+        if is_writable(source):
+            await self._database.migrate(lambda unit: keep_keys(source, rows.used_keys(unit)))
+        return count
+
+    def _reseal(self, unit: Unit, source: str, actor: str) -> int:
+        keys = add_key(source) if is_writable(source) else load_keys(source)
 
         def again(sealed: rows.Sealed) -> bytes:
-            value = self._keys.unseal(sealed.name, sealed.version, sealed.key_id, sealed.sealed)
-            return self._keys.seal(sealed.name, sealed.version, value)
+            value = keys.unseal(sealed.name, sealed.version, sealed.key_id, sealed.sealed)
+            return keys.seal(sealed.name, sealed.version, value)
 
-        return await self._database.write(rows.reseal, self._keys.current, again)
+        count = rows.reseal(unit, keys.current, again, actor=actor, now=self._clock())
+        self._keys = keys
+        return count
 
     def subscribe(self, listener: Callable[[Rotation], Awaitable[None]]) -> Callable[[], None]:
         """``listener`` is awaited after each change that concerns a module; the result ends it."""
@@ -157,10 +197,29 @@ class SecretStore:
         """``text`` without the secrets that are known here, for audit and log."""
         return self._registry.redact(text)
 
-    def unseal(self, sealed: rows.Sealed) -> str:
+    async def _check_keys(self) -> None:
+        sealing = await self._database.write(rows.begin, self._keys.current, now=self._clock())
+        if sealing not in self._keys:
+            raise _KeyChanged(sealing)
+        for sealed in await self._database.read(rows.one_of_each_key):
+            self._unsealed(sealed)
+
+    def _unsealed(self, sealed: rows.Sealed) -> str:
+        if sealed.key_id not in self._keys:
+            raise _KeyChanged(sealed.key_id)
         value = self._keys.unseal(sealed.name, sealed.version, sealed.key_id, sealed.sealed).decode()
         self._remember(sealed.name, sealed.version, self._register(value))
         return value
+
+    async def _with_keys(self, work: Callable[[], Awaitable[T]]) -> T:
+        """``work``, again with the keys that are there now when another process has changed them meanwhile."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return await work()
+            except _KeyChanged as changed:
+                wanted = changed.key
+                self._keys = await asyncio.to_thread(self._keys.renewed)
+        raise SecretUnreadable("*", f"the store is encrypted with the key {wanted}, which is not among those given")
 
     def _register(self, value: str) -> _Known:
         known = _Known()
@@ -175,7 +234,7 @@ class SecretStore:
     async def _change(
         self,
         names: Iterable[str],
-        seal: Callable[[str, int], tuple[str, bytes] | None],
+        seal: Callable[[str, int, str], bytes | None],
         actor: str,
         known: Mapping[str, _Known],
     ) -> Rotation:

@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import stat
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import orjson
 
 from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.atomic_file import replace_file
 from sdk.module_runtime.secrets.errors import SecretBackendError, SecretError, SecretNotFound, SecretUnsupported
 from sdk.module_runtime.secrets.names import LARGEST_VALUE, check_name, check_value
 from sdk.module_runtime.secrets.provider import Change, Fetched, SecretProvider
@@ -135,7 +135,7 @@ class FileProvider(SecretProvider):
                     values[name] = secret.expose()
                 elif values.pop(name, None) is None:
                     raise SecretNotFound(name, f"it is not in {self.path}")
-                _replace(self.path, written(self.path, values))
+                replace_file(self.path, written(self.path, values))
         except OSError as error:
             raise SecretBackendError(name, f"{self.path} cannot be written: {error.strerror}") from None
 
@@ -219,21 +219,6 @@ def written(path: Path, values: dict[str, str]) -> str:
 def _quoted(text: str) -> str:
     """JSON's escapes are TOML's, which wants DEL escaped too."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _replace(path: Path, text: str) -> None:
-    """All or nothing, readable by the owner alone."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path.resolve())
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
-        raise
 
 
 @contextlib.contextmanager
