@@ -70,6 +70,17 @@ async def build(context: ModuleContext) -> web.Application:
         except RoutedRequestFailed as error:
             return web.Response(status=502, text=str(error))
 
+    async def offer(request: web.Request) -> web.Response:
+        assert isinstance(context.link, Links)
+        name = request.match_info["name"]
+        await context.link.register_provider({"Custom": "greeter"}, name, f"{name}:1", version="2", metadata={"a": "b"})
+        return web.Response(text="offered")
+
+    async def find(_request: web.Request) -> web.Response:
+        assert isinstance(context.link, Links)
+        found = await context.link.discover_providers({"Custom": "greeter"}, all_providers=True)
+        return web.json_response({each.name: [each.module_id, each.address, each.version] for each in found})
+
     async def double(value: Any, source: str) -> Any:
         if not isinstance(value, int):
             raise Refused("no_number", "give an integer")
@@ -98,6 +109,8 @@ async def build(context: ModuleContext) -> web.Application:
     app.router.add_get("/secret/{name}", secret)
     app.router.add_post("/operate/{connection}", operate)
     app.router.add_get("/careless", careless)
+    app.router.add_post("/offer/{name}", offer)
+    app.router.add_get("/providers", find)
     app.router.add_get("/slow", slow)
     app.router.add_get("/streamed", streamed)
     app.router.add_get("/noisy", noisy)

@@ -58,3 +58,13 @@ async def test_no_answer_is_an_error_that_says_why_and_no_more() -> None:
             assert status == 502, (target, text)
             assert code in text, (target, text)
             assert "secret" not in text
+
+
+async def test_a_module_finds_who_offers_a_service() -> None:
+    async with two_modules() as client:
+        names = [f"greeter{number}" for number in range(8)]
+        await asyncio.gather(*(client.post(f"/offer/{name}") for name in names))
+        async with client.get("/providers") as answer:
+            found = await answer.json()
+        assert {name: each[1:] for name, each in found.items()} == {name: [f"{name}:1", "2"] for name in names}
+        assert {each[0] for each in found.values()} <= {"one", "two"}

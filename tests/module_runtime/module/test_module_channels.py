@@ -65,7 +65,7 @@ class Orchestrator:
 
         channel = Channel(take)
         self._open.append(channel)
-        self.channels.put_nowait(channel)
+        channel.opened = lambda: self.channels.put_nowait(channel)
         return channel
 
     async def hear(self) -> tuple[Channel, dict[str, Any]]:

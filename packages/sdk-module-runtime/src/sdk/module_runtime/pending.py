@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sdk.module_runtime.errors import LinkClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -87,3 +91,38 @@ class _Expecting(Generic[K, V]):
     def __exit__(self, *_: object) -> None:
         assert self._expected is not None
         self._pending.end(self._key, self._expected)
+
+
+class Turns(Generic[V]):
+    """Answers that do not say what they belong to: one question at a time, and an answer is for the oldest."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = asyncio.Lock()
+        self._asked: deque[asyncio.Future[V]] = deque()
+        self._closed = False
+
+    async def ask(self, send: Callable[[], Awaitable[None]]) -> V:
+        """The answer to what ``send`` sends. If nobody waits any more, it still comes, and is nobody else's."""
+        async with self._one_at_a_time:
+            if self._closed:
+                raise LinkClosed("the link to the orchestrator has ended")
+            answer: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+            self._asked.append(answer)
+            await send()
+            return await answer
+
+    def answer(self, value: V) -> bool:
+        """Whether anybody had asked."""
+        if not self._asked:
+            return False
+        oldest = self._asked.popleft()
+        if not oldest.done():
+            oldest.set_result(value)
+        return True
+
+    def close(self) -> None:
+        self._closed = True
+        for each in self._asked:
+            if not each.done():
+                each.set_exception(LinkClosed("the link ended before the answer came"))
+        self._asked.clear()

@@ -77,6 +77,11 @@ class Channel(asyncio.Protocol):
         """Wait while more is queued than the peer reads."""
         await self._writable.wait()
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether ``drain`` would not wait."""
+        return self._writable.is_set()
+
     def hold(self, held: bool) -> None:
         """Stop reading, or go on. What the peer sends meanwhile waits on its side."""
         if self._transport is not None and not self._transport.is_closing():

@@ -38,7 +38,8 @@ async def connect(
                 _, opened = await loop.create_unix_connection(channel, address)
             else:
                 name = (server_name or address.host) if ssl is not None else None
-                _, opened = await loop.create_connection(channel, *address, ssl=ssl, server_hostname=name)
+                transport, opened = await loop.create_connection(channel, *address, ssl=ssl, server_hostname=name)
+                _notice_loss(transport.get_extra_info("socket"))
     except TimeoutError:
         raise LinkTimeout(f"no connection to {_text(address)} within {timeout:g} seconds") from None
     except OSError as error:  # an SSLError is one
@@ -61,6 +62,14 @@ async def listen_tcp(
     """The server and the port it really has."""
     server = await asyncio.get_running_loop().create_server(channel, host, port, ssl=ssl, family=socket.AF_UNSPEC)
     return server, server.sockets[0].getsockname()[1]
+
+
+def _notice_loss(connected: socket.socket) -> None:
+    """A peer that vanished without a word is noticed within a minute, whether anything is sent or not."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 60_000)):
+        if hasattr(socket, name):
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _text(address: SocketAddress | str) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from sdk.module_runtime.errors import LinkClosed
 from sdk.module_runtime.module.channel import ModuleChannel, Target
 from sdk.module_runtime.module.context import ModuleContext
 from sdk.module_runtime.module.http import endpoints_of, serving
@@ -20,7 +21,7 @@ from sdk.module_runtime.module.messaging import Messaging
 from sdk.module_runtime.module.requests import Requests
 from sdk.module_runtime.module.stdio import Stdio
 from sdk.module_runtime.port_negotiation.negotiator import PortNegotiator
-from sdk.module_runtime.protocol.extensions import HELLO
+from sdk.module_runtime.protocol.extensions import DRAIN, HELLO, ExtensionCall
 from sdk.module_runtime.protocol.messages import Announce
 from sdk.module_runtime.secrets.client import SecretClient
 from sdk.module_runtime.secrets.providers.orchestrator import OrchestratorProvider
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.module.context import Build, ServeOptions
     from sdk.module_runtime.protocol.init import InitBlob
+
+
+SAY_WITHIN: Final = 1.0
 
 
 async def run_under_orchestrator(
@@ -53,6 +57,7 @@ class _Module:
 
     def __init__(self, init: InitBlob, stdio: Stdio, options: ServeOptions) -> None:
         self.stopping = asyncio.Event()
+        self._told = False
         self._init, self._stdio, self._options = init, stdio, options
         self._requests = Requests(self.stopping)
         self._messages = Messaging()
@@ -60,7 +65,7 @@ class _Module:
             stdio.send,
             frozenset(init.extensions),
             on_http=self._requests.take,
-            on_shutdown=self.stopping.set,
+            on_shutdown=self._tell,
             on_routed=self._messages.take,
         )
         self._links = Links(self._link, options.channels, over_channels=HELLO in init.extensions)
@@ -75,7 +80,7 @@ class _Module:
                 Target.of(kind, self._init),
                 self._links.extensions,
                 self._requests.take,
-                self.stopping.set,
+                self._tell,
                 self._messages.take,
                 self._messages.take_stream,
             )
@@ -97,7 +102,21 @@ class _Module:
                 endpoints = endpoints_of(app) if options.endpoints is None else list(options.endpoints)
                 await self._link.send(Announce(listen=http.address or init.listen, endpoints=endpoints))
                 await self.stopping.wait()
+                await self._say_draining()
                 await self._requests.drain(options.drain)
+
+    async def _say_draining(self) -> None:
+        """Its orchestrator knows, unless a signal was the cause: then it may stop sending requests."""
+        if DRAIN in self._init.extensions and not self._told:
+            call = ExtensionCall(call_id="draining", extension=DRAIN, operation="draining", params={})
+            with contextlib.suppress(LinkClosed, TimeoutError):
+                async with asyncio.timeout(SAY_WITHIN):
+                    await self._link.send(call)
+
+    def _tell(self) -> None:
+        """The orchestrator has asked to end, or is gone."""
+        self._told = True
+        self.stopping.set()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -111,7 +130,7 @@ class _Module:
         try:
             await self._stdio.receive(self._link.receive)
         finally:
-            self.stopping.set()
+            self._tell()
 
 
 @contextlib.contextmanager

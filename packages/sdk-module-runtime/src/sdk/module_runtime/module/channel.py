@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 30.0
+LASTED: Final = 5.0
+"""Seconds; a connection that ends sooner was perhaps not wanted, and the next is not made sooner than the last."""
+MOST_UNREAD: Final = 1024
+"""Messages that wait for the orchestrator to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +105,24 @@ class ModuleChannel:
         self.link: Link | None = None
         self.streams: Streams | None = None
         self._extensions = extensions
+        self._unread = 0
         self._on_stream = on_stream
         self._on_http, self._on_shutdown, self._on_routed, self._jitter = on_http, on_shutdown, on_routed, jitter
 
     async def keep(self, opened: asyncio.Future[None]) -> None:
         """Runs until cancelled. ``opened`` is resolved at the first connection, or with why there is none."""
-        delay = 0.0
+        delay, clock = 0.0, asyncio.get_running_loop().time
         while True:
+            began = clock()
             try:
                 await self._once(opened)
-                delay = FIRST_DELAY
             except (LinkClosed, LinkTimeout) as error:
                 if not opened.done():
                     opened.set_exception(error)
                     opened.exception()  # only a required channel's opening is awaited
                 _log.warning("channel_not_open", channel=self.target.kind, reason=str(error))
-                delay = min(LONGEST_DELAY, max(FIRST_DELAY, 2 * delay))
+                began = clock()
+            delay = FIRST_DELAY if clock() - began > LASTED else min(LONGEST_DELAY, max(FIRST_DELAY, 2 * delay))
             await asyncio.sleep(delay * (0.5 + self._jitter() / 2))
 
     async def _once(self, opened: asyncio.Future[None]) -> None:
@@ -131,7 +137,8 @@ class ModuleChannel:
 
         async def send(message: ModuleToOrchestrator) -> None:
             channel.send(wrap_json(message.to_json()))
-            await channel.drain()
+            if not channel.is_writable:
+                await self._until_read(channel)
 
         link = Link(
             send,
@@ -155,6 +162,18 @@ class ModuleChannel:
             self.link = self.streams = None
             await link.close()
             channel.close()
+
+    async def _until_read(self, channel: Channel) -> None:
+        """An orchestrator that leaves too much of ours unread is not read either: it may be asking for more."""
+        self._unread += 1
+        if self._unread == MOST_UNREAD:
+            channel.hold(True)
+        try:
+            await channel.drain()
+        finally:
+            if self._unread == MOST_UNREAD:
+                channel.hold(False)
+            self._unread -= 1
 
     def _take(self, frame: Frame) -> None:
         if frame.format is Format.BINARY and self.streams is not None and b'"op"' not in frame.payload:

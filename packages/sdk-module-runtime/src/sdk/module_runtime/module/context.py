@@ -39,6 +39,8 @@ class ServeOptions:
     """Whether to listen at ``init.listen``; without, requests come as messages only."""
     drain: float = 10.0
     """Seconds that requests in flight have once the module is told to end."""
+    patience: float = 5.0
+    """Seconds more until it is ended by force, once its orchestrator is gone."""
     endpoints: Sequence[Endpoint] | None = None
     """What to announce; None for what the application routes."""
     channels: Preferences = field(default_factory=Preferences)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 from sdk.module_runtime.errors import LinkClosed, LinkTimeout, ServiceOperationFailed, Unsupported
-from sdk.module_runtime.pending import Pending
+from sdk.module_runtime.pending import Pending, Turns
 from sdk.module_runtime.protocol import extensions as ext
 from sdk.module_runtime.protocol import messages as m
 from sdk.module_runtime.protocol.services import service_type_text
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
     from uuid import UUID
 
-    from sdk.module_runtime.protocol.services import ServiceType
+    from sdk.module_runtime.protocol.services import ServiceProvider, ServiceType
 
     Rotation = Callable[[Sequence[str], str], Awaitable[None]]
 
@@ -70,15 +70,20 @@ class Link:
         self._ports: Pending[str, m.PortResponse] = Pending()
         self._calls: Pending[str, ext.ExtensionResult] = Pending()
         self._routed: Pending[UUID, m.RoutedModuleResponse] = Pending()
+        self._registered: Turns[m.RegisterServiceProviderResponse] = Turns()
+        self._discovered: Turns[m.DiscoverServiceProvidersResponse] = Turns()
         self._numbers = itertools.count(1)
         self._turns: deque[_Turn] = deque()
         self._one_at_a_time = asyncio.Lock()
+        self._is_closed = False
         self._listeners: list[Rotation] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._takers: dict[type, Callable[[Any], None]] = {
             m.Secret: self._take_secret,
             m.Rotated: self._take_rotated,
             m.Shutdown: lambda _: self._on_shutdown(),
+            m.RegisterServiceProviderResponse: lambda each: self._in_turn(self._registered, each),
+            m.DiscoverServiceProvidersResponse: lambda each: self._in_turn(self._discovered, each),
             m.ServiceResponse: lambda each: self._answered(self._services, each.id, each),
             m.ServiceOperationResult: self._take_result,
             m.HttpRequest: self._take_http,
@@ -149,6 +154,47 @@ class Link:
         what = f"the answer of {request.target_module_id}"
         return await self._ask(self._routed, request.request_id, (request,), timeout or SERVICE_TIMEOUT, what)
 
+    async def register_provider(
+        self,
+        service_type: str | Mapping[str, str],
+        name: str,
+        address: str,
+        *,
+        version: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """Offer a service to other modules, at an address of one's own; the orchestrator's id for it."""
+        kind = _service_type(service_type)
+        request = m.RegisterServiceProvider(
+            service_type=kind,
+            name=name,
+            version=version,
+            address=address,
+            metadata=None if metadata is None else dict(metadata),
+        )
+        answer = await self._ask_in_turn(self._registered, request, timeout or SERVICE_TIMEOUT, "the registration")
+        if not answer.success or answer.provider_id is None:
+            reason = answer.error or "the orchestrator gave no reason"
+            raise ServiceOperationFailed(service_type_text(kind), "register", reason)
+        return answer.provider_id
+
+    async def discover_providers(
+        self,
+        service_type: str | Mapping[str, str],
+        *,
+        all_providers: bool | None = None,
+        timeout: float | None = None,
+    ) -> list[ServiceProvider]:
+        """Who offers a service: one that is healthy, or all of them."""
+        kind = _service_type(service_type)
+        request = m.DiscoverServiceProviders(service_type=kind, all_providers=all_providers)
+        answer = await self._ask_in_turn(self._discovered, request, timeout or SERVICE_TIMEOUT, "the providers")
+        if not answer.success:
+            reason = answer.error or "the orchestrator gave no reason"
+            raise ServiceOperationFailed(service_type_text(kind), "discover", reason)
+        return answer.providers
+
     async def acknowledge_rotation(self, rotation_id: str, *, success: bool, message: str | None = None) -> None:
         status = "success" if success else "error"
         await self._send(m.RotationAck(rotation_id=rotation_id, status=status, message=message))
@@ -184,6 +230,7 @@ class Link:
 
     async def close(self) -> None:
         """The orchestrator is gone, or we go: whoever waits gets ``LinkClosed``."""
+        self._is_closed = True
         for each in self._all_pending():
             each.close()
         for turn in self._turns:
@@ -196,8 +243,9 @@ class Link:
 
     # --- how they meet ---
 
-    def _all_pending(self) -> tuple[Pending[Any, Any], ...]:
-        return self._secrets, self._services, self._operations, self._ports, self._calls, self._routed
+    def _all_pending(self) -> tuple[Pending[Any, Any] | Turns[Any], ...]:
+        by_key = (self._secrets, self._services, self._operations, self._ports, self._calls, self._routed)
+        return *by_key, self._registered, self._discovered
 
     async def _ask(
         self,
@@ -216,11 +264,20 @@ class Link:
             except TimeoutError:
                 raise LinkTimeout(f"{what} did not come within {seconds:g} seconds") from None
 
+    async def _ask_in_turn(self, turns: Turns[V], request: m.ModuleToOrchestrator, seconds: float, what: str) -> V:
+        try:
+            async with asyncio.timeout(seconds):
+                return await turns.ask(lambda: self._send(request))
+        except TimeoutError:
+            raise LinkTimeout(f"{what} did not come within {seconds:g} seconds") from None
+
     async def _operate_in_turn(self, request: m.ServiceOperation, seconds: float) -> m.ServiceOperationResult:
         turn = _Turn(request.connection_id, request.operation, asyncio.get_running_loop().create_future())
         what = f"the answer to {service_type_text(request.service_type)} {request.operation}"
         try:
             async with asyncio.timeout(seconds), self._one_at_a_time:
+                if self._is_closed:
+                    raise LinkClosed("the link to the orchestrator has ended")
                 self._turns.append(turn)  # stays when nobody waits any more: its result will come, and be nobody else's
                 await self._send(request)
                 return await turn.result
@@ -278,6 +335,11 @@ class Link:
     def _answered(self, pending: Pending[K, Any], key: K, message: Any) -> None:
         if not pending.answer(key, message):
             _log.debug("answer_ignored", op=message.op, reason="nobody waits for it")
+
+    @staticmethod
+    def _in_turn(turns: Turns[V], message: V) -> None:
+        if not turns.answer(message):
+            _log.warning("answer_ignored", reason="nobody asked for it")
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sdk.module_runtime.module.channel import ModuleChannel
     from sdk.module_runtime.module.link import Link
     from sdk.module_runtime.protocol.messages import PortRequest, PortResponse, RoutedModuleResponse, RouteToModule
+    from sdk.module_runtime.protocol.services import ServiceProvider
     from sdk.module_runtime.protocol.streaming import Priority
 
 T = TypeVar("T")
@@ -70,6 +71,35 @@ class Links:
 
     async def request_port(self, request: PortRequest, *, timeout: float) -> PortResponse:
         return await self._stdio.request_port(request, timeout=timeout)
+
+    async def register_provider(
+        self,
+        service_type: str | Mapping[str, str],
+        name: str,
+        address: str,
+        *,
+        version: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """Offer a service to other modules, at an address of one's own; the orchestrator's id for it."""
+        return await self._over(
+            lambda link: link.register_provider(
+                service_type, name, address, version=version, metadata=metadata, timeout=timeout
+            )
+        )
+
+    async def discover_providers(
+        self,
+        service_type: str | Mapping[str, str],
+        *,
+        all_providers: bool | None = None,
+        timeout: float | None = None,
+    ) -> list[ServiceProvider]:
+        """Who offers a service: one that is healthy, or all of them."""
+        return await self._over(
+            lambda link: link.discover_providers(service_type, all_providers=all_providers, timeout=timeout)
+        )
 
     async def route(self, request: RouteToModule, *, timeout: float | None = None) -> RoutedModuleResponse:
         """Over a channel whoever the orchestrator is: Rust routes between modules there."""

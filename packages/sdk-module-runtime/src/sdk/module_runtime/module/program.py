@@ -28,6 +28,7 @@ from sdk.core.errors import ConfigurationError, SdkError
 from sdk.module_runtime.module.bootstrap import run_under_orchestrator, until_signalled
 from sdk.module_runtime.module.context import ModuleContext, ServeOptions
 from sdk.module_runtime.module.http import serving
+from sdk.module_runtime.module.last_resort import end_without_orchestrator
 from sdk.module_runtime.module.stdio import take_over
 from sdk.module_runtime.protocol.init import parse_socket_address
 from sdk.module_runtime.secrets.client import SecretClient
@@ -71,6 +72,7 @@ class ModuleProgram:
                 asyncio.run(self._run_alone(given.listen or DEFAULT_LISTEN))
             else:
                 lines = take_over()
+                end_without_orchestrator(lines[0], self.options.drain + self.options.patience)
                 asyncio.run(run_under_orchestrator(self._application, self.secrets, self.options, *lines))
         except SdkError as error:
             sys.stderr.write(f"{self.name}: {error}\n")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _CHUNK: Final = 1 << 16
+MOST_WAITING: Final = 1024
+"""Messages to be written, beyond which nothing more is read."""
 
 
 def take_over() -> tuple[BinaryIO, BinaryIO]:
@@ -43,6 +45,8 @@ class Stdio:
         self._reader, self._writer = reader, writer
         self._decoder = LineDecoder(MAX_LINE)
         self._ahead: list[bytes] = []
+        self._turn = asyncio.Lock()
+        self._waiting = 0
 
     @classmethod
     async def open(cls, lines_in: BinaryIO, lines_out: BinaryIO) -> Stdio:
@@ -71,11 +75,17 @@ class Stdio:
         return decode_init_line(line)
 
     async def receive(self, take: Callable[[OrchestratorToModule], None]) -> None:
-        """Hand each message to ``take`` until stdin ends. A line that is no message is logged without its text."""
+        """Hand each message to ``take`` until stdin ends. A line that is no message is logged without its text.
+
+        An orchestrator that leaves our lines unread is not read either, for its lines may ask for more of them.
+        """
         lines = self._ahead
         while True:
             for line in lines:
                 self._decode(line, take)
+            if self._waiting > MOST_WAITING:
+                async with self._turn:  # after all that wait now
+                    pass
             data = await self._reader.read(_CHUNK)
             if not data:
                 return
@@ -86,13 +96,18 @@ class Stdio:
 
     async def send(self, message: ModuleToOrchestrator) -> None:
         """Write one line; waits while the orchestrator does not read. Raises ``LinkClosed``, ``NotSent``."""
-        if self._writer.is_closing():
-            raise NotSent("the orchestrator has closed its end of stdout")
-        self._writer.write(message.to_json() + b"\n")
+        line = message.to_json() + b"\n"
+        self._waiting += 1
         try:
-            await self._writer.drain()
+            async with self._turn:
+                if self._writer.is_closing():
+                    raise NotSent("the orchestrator has closed its end of stdout")
+                self._writer.write(line)
+                await self._writer.drain()
         except ConnectionError as error:
             raise LinkClosed("the orchestrator has closed its end of stdout") from error
+        finally:
+            self._waiting -= 1
 
     def close(self) -> None:
         """What was written is still flushed, as long as the loop runs."""
