@@ -34,7 +34,7 @@ class OrchestratorLink(Protocol):
         *,
         timeout: float | None = None,
     ) -> Any:
-        """The ``result`` of one service operation. Operations of one connection are answered in order."""
+        """The ``result`` of one service operation. Those of one transaction are done in the order they were sent."""
         ...
 
     async def get_secret(self, name: str, *, timeout: float | None = None) -> tuple[str, str | None]:

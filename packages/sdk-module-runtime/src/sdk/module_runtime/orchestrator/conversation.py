@@ -291,10 +291,13 @@ class Conversation:
         )
 
     def _service_operation(self, message: messages.ServiceOperation, transport: Transport) -> None:
-        """In order for a connection. A module that numbers its operations may have one transaction beside another."""
+        """In order for a connection. Of a module that numbers its operations, in order for each transaction: what
+        else it has on its way at one time goes side by side, for it waits for an answer where order matters to it.
+        """
         lane: tuple[str, ...] = (message.connection_id,)
-        if message.operation_id is not None and isinstance(message.params, dict):
-            lane = (message.connection_id, str(message.params.get("transaction_id", "")))
+        if message.operation_id is not None:
+            transaction = message.params.get("transaction_id") if isinstance(message.params, dict) else None
+            lane = (message.connection_id, message.operation_id if transaction is None else f"t{transaction}"[:128])
         self._lanes.submit(lane, partial(self._operate, message, transport))
 
     async def _operate(self, message: messages.ServiceOperation, transport: Transport) -> None:

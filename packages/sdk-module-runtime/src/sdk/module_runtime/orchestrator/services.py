@@ -56,11 +56,11 @@ async def open_services(stack: Stack, database: Database, environ: Mapping[str, 
             services.registration_key = await services.store.read(stack.registration.key, actor=_ACTOR)
     if stack.jwt is not None:
         await _open_jwt(stack, stack.jwt, services)
-    _open_data(stack, environ, services)
+    open_data(stack, environ, services)
     return services
 
 
-def _open_data(stack: Stack, environ: Mapping[str, str], services: Services) -> None:
+def open_data(stack: Stack, environ: Mapping[str, str], services: Services) -> None:
     """Nothing is connected before a module asks for it, but what it needs must be said."""
     databases = {
         name: {scope: each.placed(module.directory) for scope, each in module.databases.items()}

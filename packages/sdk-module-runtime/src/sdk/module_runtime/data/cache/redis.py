@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -24,7 +25,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from sdk.module_runtime.data.cache.config import CacheConfig
 
@@ -56,6 +57,43 @@ return redis.call('DEL', KEYS[1])
 """
 
 
+class _Together:
+    """Reads that are asked for at the same moment go to the server as one command, which costs a fraction."""
+
+    def __init__(self, fetch: Callable[[list[str]], Awaitable[list[bytes | None]]]) -> None:
+        self._fetch = fetch
+        self._asked: dict[str, asyncio.Future[bytes | None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: str) -> bytes | None:
+        answer = self._asked.get(key)
+        if answer is None:
+            loop = asyncio.get_running_loop()
+            if not self._asked:
+                loop.call_soon(self._send)
+            answer = self._asked[key] = loop.create_future()
+        return await asyncio.shield(answer)
+
+    def _send(self) -> None:
+        asked, self._asked = self._asked, {}
+        task = asyncio.get_running_loop().create_task(self._answer(asked))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, asked: dict[str, asyncio.Future[bytes | None]]) -> None:
+        keys = list(asked)
+        try:
+            for start in range(0, len(keys), _BATCH):
+                batch = keys[start : start + _BATCH]
+                for key, value in zip(batch, await self._fetch(batch), strict=True):
+                    asked[key].set_result(value)
+        except BaseException as error:  # noqa: BLE001 - it is for those who asked
+            for answer in asked.values():
+                if not answer.done():
+                    answer.set_exception(error)
+                    answer.exception()  # who was cancelled meanwhile wants none
+
+
 class RedisBackend:
     """Keys are ``NAMESPACE:KEY``; ``NAMESPACE`` has no colon. Locks are ``NAMESPACE%lock:KEY``."""
 
@@ -77,12 +115,16 @@ class RedisBackend:
                 health_check_interval=30,
             )
         )
+        self._gets = _Together(self._fetch)
         self._increment = self._redis.register_script(_INCREMENT)
         self._lock = self._redis.register_script(_LOCK)
         self._unlock = self._redis.register_script(_UNLOCK)
 
     async def get(self, key: str) -> bytes | None:
-        found: bytes | None = await _done(self._redis.get(self._name(key)))
+        return await self._gets.get(self._name(key))
+
+    async def _fetch(self, names: list[str]) -> list[bytes | None]:
+        found: list[bytes | None] = await _done(self._redis.mget(names))
         return found
 
     async def set(self, key: str, value: bytes, ttl: float | None) -> None:
