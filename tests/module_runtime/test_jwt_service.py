@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sdk.module_runtime.auth import (
     AuthUnavailable,
@@ -23,10 +26,22 @@ from sdk.module_runtime.errors import LinkClosed, RuntimeModuleError, ServiceOpe
 from sdk.module_runtime.orchestrator.authorizer import JwtAuthorizer
 from sdk.module_runtime.orchestrator.gateway import Unauthorized
 from sdk.module_runtime.orchestrator.hosts.jwt import MOST_CONNECTIONS, JwtHost, TokenRights
+from sdk.module_runtime.orchestrator.secrets.keys import MasterKeys
+from sdk.module_runtime.orchestrator.secrets.store import SecretStore
+from sdk.module_runtime.orchestrator.services import open_services
+from sdk.module_runtime.orchestrator.stack import parse_stack
+from sdk.module_runtime.orchestrator.stored_keys import StoredKeys
+from sdk.module_runtime.secrets.redaction import SecretRegistry
+from sdk.module_runtime.storage.migrations import MIGRATIONS
+from sdk.service.database import Database
+from sdk.service.http_app.server import running as http_running
+from sdk.service.migrations import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+PEM = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 SECRET = "a-secret-of-the-jwt-service-tests-0123456789abcdef"
 ISSUER = "https://runtime"
 RIGHTS = {
@@ -207,3 +222,57 @@ async def test_the_gateway_lets_in_who_has_the_scope_and_tells_the_module_who_it
         with pytest.raises(Unauthorized) as caught:
             await authorizer.authorize(auth, "m", header)
         assert caught.value.status == status, (auth, header)
+
+
+async def test_a_key_that_is_a_secret_is_followed_and_tokens_of_the_one_before_live_on_for_their_time(
+    tmp_path: Path,
+) -> None:
+    now = [0.0]
+    async with await Database.open(f"sqlite:///{tmp_path}/runtime.db") as database:
+        await upgrade(database, [MIGRATIONS])
+        store = await SecretStore.open(database, MasterKeys([bytes(32)]), registry=SecretRegistry())
+        await store.set({"JWT": f"1-{SECRET}"}, actor="operator:test")
+        keys = StoredKeys(store, "JWT", None, overlap=100.0, clock=lambda: now[0])
+        tokens = LocalTokens(keys, signer=keys.current)
+        first = await tokens.generate({"sub": "a"})
+        await store.set({"JWT": f"2-{SECRET}"}, actor="operator:test")
+        now[0] = 2.0
+        second = await tokens.generate({"sub": "b"})
+        assert [(await tokens.validate(each))["sub"] for each in (first, second)] == ["a", "b"]
+        foreign = jwt.encode({"sub": "c", "exp": 4_102_444_800}, f"2-{SECRET}", "HS256", headers={"kid": "theirs"})
+        assert (await tokens.validate(foreign))["sub"] == "c"
+        now[0] = 103.0
+        with pytest.raises(TokenInvalid, match="InvalidSignature"):
+            await tokens.validate(first)
+        assert (await tokens.validate(second))["sub"] == "b"
+        reads = [row.operation for row in await store.audit("JWT") if row.operation == "get"]
+        assert len(reads) == 2, "one for each version, however many tokens"
+        await store.delete(["JWT"], actor="operator:test")
+        now[0] = 106.0
+        with pytest.raises(AuthUnavailable):
+            await tokens.validate(second)
+        await store.set({"JWT": PEM}, actor="operator:test")
+        now[0] = 109.0
+        with pytest.raises(TokenInvalid):
+            await tokens.validate(second)
+        assert jwt.get_unverified_header(await tokens.generate({"sub": "d"}))["alg"] == "EdDSA"
+
+
+async def test_a_stack_takes_keys_from_a_key_set_and_leaves_nothing_open(tmp_path: Path) -> None:
+    key = JwtKey.pem(PEM, kid="e1")
+    token = await LocalTokens(KeySet([key]), signer=key).generate({"sub": "a"})
+    jwk = {**jwt.algorithms.OKPAlgorithm.to_jwk(key.verifying, as_dict=True), "kid": "e1"}
+
+    async def keys(_request: web.Request) -> web.Response:
+        return web.json_response({"keys": [jwk]})
+
+    app = web.Application()
+    app.add_routes([web.get("/keys", keys)])
+    async with http_running(app, "127.0.0.1", 0) as server, await Database.open("sqlite://") as database:
+        module = {"kind": "module", "command": ["sh"], "tokens": {}}
+        stack = parse_stack({"modules": {"m": module}, "jwt": {"jwks": f"{server.url}/keys"}}, "test")
+        services = await open_services(stack, database, {})
+        assert services.authorizer is not None
+        told = await services.authorizer.authorize("jwt", "m", f"Bearer {token}")
+        assert told["X-Auth-Subject"] == "a"
+        await services.hosts["Jwt"].close()

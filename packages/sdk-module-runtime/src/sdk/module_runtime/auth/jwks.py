@@ -70,6 +70,9 @@ class JwksKeys:
                 raise
         return (await self._renewed(keys)).find_now(kid, algorithm)
 
+    async def close(self) -> None:
+        await self._client.close()
+
     async def _current(self) -> KeySet:
         keys = self._keys
         if keys is not None and self._clock() - self._fetched < self._max_age:

@@ -126,6 +126,8 @@ class Keys(Protocol):
         """The key that must have signed a token with this header. Raises ``TokenInvalid`` or ``AuthUnavailable``."""
         ...
 
+    async def close(self) -> None: ...
+
 
 class KeySet:
     """Fixed keys. With several, a token names its own by ``kid``; a single key without one is used for all tokens."""
@@ -138,6 +140,9 @@ class KeySet:
 
     async def find(self, kid: str | None, algorithm: str) -> JwtKey:
         return self.find_now(kid, algorithm)
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
     def find_now(self, kid: str | None, algorithm: str) -> JwtKey:
         if len(self.keys) == 1 and (self.keys[0].kid is None or kid is None):

@@ -12,12 +12,13 @@ import jwt
 from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.auth.claims import Claims
 from sdk.module_runtime.auth.errors import TokenInvalid, TokenNotAllowed
+from sdk.module_runtime.auth.keys import JwtKey
 from sdk.module_runtime.secrets.typed import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from sdk.module_runtime.auth.keys import JwtKey, Keys
+    from sdk.module_runtime.auth.keys import Keys
 
 LARGEST_TOKEN: Final = 16_384
 """Characters."""
@@ -47,18 +48,18 @@ class TokenPolicy:
 
 
 class LocalTokens:
-    """``signer`` makes tokens; without it this only judges them."""
+    """``signer`` makes tokens, or says which key does; without it this only judges them."""
 
     def __init__(
         self,
         keys: Keys,
         policy: TokenPolicy = TokenPolicy(),
         *,
-        signer: JwtKey | None = None,
+        signer: JwtKey | Callable[[], Awaitable[JwtKey]] | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
-        if signer is not None and not signer.can_sign:
+        if isinstance(signer, JwtKey) and not signer.can_sign:
             raise ConfigurationError("a public key makes no tokens")
         self.policy = policy
         self._keys, self._signer, self._clock, self._new_id = keys, signer, clock, new_id
@@ -91,7 +92,8 @@ class LocalTokens:
 
     async def generate(self, claims: Mapping[str, Any]) -> str:
         """A token with ``claims``, and ``iat``, ``exp``, ``jti``, ``iss`` and ``aud`` where they do not say it."""
-        if self._signer is None:
+        signer = await self._signer() if callable(self._signer) else self._signer
+        if signer is None or not signer.can_sign:
             raise TokenNotAllowed("there is no key here to make tokens with")
         now = int(self._clock())
         policy = self.policy
@@ -101,15 +103,18 @@ class LocalTokens:
         if policy.audience:
             whole["aud"] = policy.audience[0] if len(policy.audience) == 1 else list(policy.audience)
         whole.update(claims)
-        headers = None if self._signer.kid is None else {"kid": self._signer.kid}
+        headers = None if signer.kid is None else {"kid": signer.kid}
         try:
             Claims.model_validate(whole, strict=True)
-            token = jwt.encode(whole, _exposed(self._signer.signing), self._signer.algorithm, headers)
+            token = jwt.encode(whole, _exposed(signer.signing), signer.algorithm, headers)
         except (jwt.PyJWTError, TypeError, ValueError, OverflowError, RecursionError) as error:  # pydantic's too
             raise TokenNotAllowed(f"these claims make no token: {type(error).__name__}") from None
         if len(token) > LARGEST_TOKEN:
             raise TokenNotAllowed(f"a token has at most {LARGEST_TOKEN} characters")
         return token
+
+    async def close(self) -> None:
+        await self._keys.close()
 
 
 def read_header(token: str) -> tuple[str | None, str]:

@@ -105,7 +105,7 @@ async def _open_jwt(stack: Stack, settings: Jwt, services: Services) -> None:
 
 
 async def _tokens(settings: Jwt, services: Services) -> LocalTokens:
-    from sdk.module_runtime.auth.keys import SYMMETRIC, JwtKey, KeySet
+    from sdk.module_runtime.auth.keys import JwtKey, KeySet
     from sdk.module_runtime.auth.local import LocalTokens, TokenPolicy
 
     policy = TokenPolicy(
@@ -114,18 +114,18 @@ async def _tokens(settings: Jwt, services: Services) -> LocalTokens:
     if settings.jwks is not None:
         return LocalTokens(_published(settings.jwks), policy)
     if settings.secret is not None:
+        from sdk.module_runtime.orchestrator.stored_keys import StoredKeys
+
         assert services.store is not None  # the stack was checked
-        value = await services.store.read(settings.secret, actor=_ACTOR)
-        is_shared = settings.algorithm in SYMMETRIC or not value.startswith("-----BEGIN")
-        key = (
-            JwtKey.secret(value, settings.algorithm or "HS256") if is_shared else JwtKey.pem(value, settings.algorithm)
-        )
-    else:
-        assert settings.pem is not None
-        try:
-            key = JwtKey.pem(await asyncio.to_thread(settings.pem.read_bytes), settings.algorithm)
-        except OSError as error:
-            raise ConfigurationError(f"jwt.pem: {settings.pem} cannot be read: {error.strerror}") from error
+        overlap = settings.lifetime + settings.leeway
+        stored = StoredKeys(services.store, settings.secret, settings.algorithm, overlap=overlap)
+        await stored.current()  # a key that cannot be had stops the start
+        return LocalTokens(stored, policy, signer=stored.current)
+    assert settings.pem is not None
+    try:
+        key = JwtKey.pem(await asyncio.to_thread(settings.pem.read_bytes), settings.algorithm)
+    except OSError as error:
+        raise ConfigurationError(f"jwt.pem: {settings.pem} cannot be read: {error.strerror}") from error
     return LocalTokens(KeySet([key]), policy, signer=key if key.can_sign else None)
 
 
@@ -133,7 +133,7 @@ def _published(url: str) -> Keys:
     from sdk.module_runtime.auth.jwks import JwksKeys
     from sdk.service.http_client import HttpClient
 
-    return JwksKeys(HttpClient(url, service="jwks"), url)
+    return JwksKeys(HttpClient(service="jwks"), url)
 
 
 @asynccontextmanager

@@ -78,6 +78,7 @@ class JwtHost:
 
     async def close(self) -> None:
         self._connections.clear()
+        await self._tokens.close()
 
     def _limited(self, module_id: str, rights: TokenRights, claims: dict[str, Any]) -> dict[str, Any]:
         """``claims`` if the module may say them; with ``azp``, the module that made the token."""

@@ -181,6 +181,12 @@ def find(unit: Unit, name: str) -> Sealed | None:
     return None if row is None or row.sealed is None else Sealed(row.name, row.version, row.key_id, row.sealed)
 
 
+def version_of(unit: Unit, name: str) -> int | None:
+    """None if there is no such secret."""
+    row = unit.first(_ONE, wanted=name)
+    return None if row is None or row.sealed is None else int(row.version)
+
+
 def change(
     unit: Unit,
     names: Iterable[str],

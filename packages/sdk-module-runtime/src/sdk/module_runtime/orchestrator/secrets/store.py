@@ -147,6 +147,10 @@ class SecretStore:
     async def note(self, entry: rows.Entry) -> None:
         await self._database.write(rows.write_down, [entry], now=self._clock())
 
+    async def version(self, name: str) -> int | None:
+        """None if there is no such secret. Not an access, so not audited."""
+        return await self._database.read(rows.version_of, name)
+
     async def names(self) -> list[str]:
         return [row.name for row in await self._database.read(rows.listed)]
 
