@@ -22,6 +22,8 @@ from sdk.core.errors import ParseError
 from sdk.service.http_app import RateLimiter, long_lived
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from sdk.chaintracks.chain import HeaderChain
     from sdk.chaintracks.server.changes import Change
     from sdk.chaintracks.server.positions import Position
@@ -48,6 +50,7 @@ class WebSockets:
                 heartbeat=self._subscribers.options.keepalive,
                 max_msg_size=MAX_MESSAGE,
                 compress=False,
+                autoping=False,  # pings count as messages
                 timeout=1.0,
                 writer_limit=WRITER_LIMIT,
             )
@@ -86,10 +89,16 @@ class _Session:
         async for message in self._socket:
             if message.type is WSMsgType.ERROR:
                 return
-            if self._rate.take("") > 0:
+            if self._rate.take("") > 0 or len(self._answers) >= BURST:
                 self._subscribers.dropped["flood"] += 1
-                await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many messages")
+                await self._within(self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many messages"))
                 return
+            if message.type is WSMsgType.PONG:
+                continue
+            if message.type is WSMsgType.PING:
+                if not await self._within(self._socket.pong(message.data)):
+                    return
+                continue
             try:
                 answer = self._answer(message.data if message.type is WSMsgType.TEXT else "")
             except ParseError as error:
@@ -157,9 +166,13 @@ class _Session:
             await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the service is stopping")
 
     async def _deliver(self, text: bytes) -> bool:
+        return await self._within(self._socket.send_frame(text, WSMsgType.TEXT))
+
+    async def _within(self, sending: Awaitable[object]) -> bool:
+        """Whether the reader took it within ``stall`` seconds; otherwise it is cut off."""
         try:
             async with asyncio.timeout(self._subscribers.options.stall):
-                await self._socket.send_frame(text, WSMsgType.TEXT)
+                await sending
         except TimeoutError:
             self._subscribers.dropped["stall"] += 1
             if self._request.transport is not None:

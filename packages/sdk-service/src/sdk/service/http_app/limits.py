@@ -17,14 +17,17 @@ MIB = 1024 * 1024
 class Limits:
     """``rate`` requests a second and ``burst`` at once for each client address; times in seconds, sizes in bytes.
 
-    ``trusted_proxies`` is the number of reverse proxies in front whose ``X-Forwarded-For`` is believed. ``rate=0``
-    turns the rate limit off.
+    A connection whose reader takes less than 64 KiB in ``write_timeout``, though more waits for it, is cut off; so is
+    one that would make all that waits for readers more than ``unread``. ``trusted_proxies`` is the number of reverse
+    proxies in front whose ``X-Forwarded-For`` is believed. ``rate=0`` turns the rate limit off.
     """
 
     body: int = 16 * MIB
     body_timeout: float = 30.0
     header_timeout: float = 15.0
     keepalive_timeout: float = 75.0
+    write_timeout: float = 60.0
+    unread: int = 256 * MIB
     rate: float = 100.0
     burst: int = 200
     in_flight: int = 256

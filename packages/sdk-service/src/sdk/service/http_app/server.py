@@ -7,8 +7,8 @@ import errno
 import signal
 import socket
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 log = get_logger(__name__)
+
+PROGRESS: Final = 64 * 1024
+"""Bytes that a reader must take within ``Limits.write_timeout`` while more waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +43,21 @@ class Running:
 
 
 class _Connection(RequestHandler):
-    """aiohttp gives a client for ever to send its first request; this one does not."""
+    """aiohttp gives a client for ever to send its first request and to read its answers; this one does not."""
 
     def __init__(self, connections: _Connections, limits: Limits, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connections = connections
         self._limits = limits
         self._patience: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
+        self._left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._connections.count += 1
         if self._connections.count > self._limits.connections:
-            self._connections.refused += 1
+            self._connections.note("connections")
             self.force_close()
             return
         self._patience = asyncio.get_running_loop().call_later(self._limits.header_timeout, self.force_close)
@@ -60,6 +65,7 @@ class _Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._connections.count -= 1
         self.headers_arrived()
+        self._caught_up()
         super().connection_lost(exc)
 
     def headers_arrived(self) -> None:
@@ -68,11 +74,56 @@ class _Connection(RequestHandler):
             self._patience.cancel()
             self._patience = None
 
+    @property
+    def unread(self) -> int:
+        """Bytes that wait for the client to read."""
+        transport = self.transport
+        return 0 if transport is None else transport.get_write_buffer_size()
+
+    def pause_writing(self) -> None:
+        """The transport has more to send than it likes."""
+        super().pause_writing()
+        self._connections.behind.add(self)
+        if sum(each.unread for each in self._connections.behind) > self._limits.unread:
+            self._cut_off("unread")
+        else:
+            self._watch()
+
+    def resume_writing(self) -> None:
+        self._caught_up()
+        super().resume_writing()
+
+    def _watch(self) -> None:
+        self._left = self.unread
+        self._reading = asyncio.get_running_loop().call_later(self._limits.write_timeout, self._look)
+
+    def _look(self) -> None:
+        if self.unread > self._left - PROGRESS:
+            self._cut_off("slow_reader")
+        else:
+            self._watch()
+
+    def _caught_up(self) -> None:
+        self._connections.behind.discard(self)
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _cut_off(self, reason: str) -> None:
+        log.info("a client that does not read was cut off", reason=reason, unread=self.unread)
+        self._connections.note(reason)
+        if self.transport is not None:
+            self.transport.abort()
+
 
 @dataclass(slots=True)
 class _Connections:
+    """``behind`` are those whose client has more to read than their transport likes to hold. ``note`` is told why one
+    was refused or cut off."""
+
+    note: Callable[[str], None]
     count: int = 0
-    refused: int = 0
+    behind: set[_Connection] = field(default_factory=set)
 
 
 @asynccontextmanager
@@ -118,7 +169,8 @@ async def running(
 
 
 async def _accept(runner: web.AppRunner, sock: socket.socket, limits: Limits, ssl: SSLContext | None) -> asyncio.Server:
-    connections = _Connections()
+    metrics = runner.app[SERVICE].metrics if SERVICE in runner.app else None
+    connections = _Connections(lambda reason: None if metrics is None else metrics.refused.labels(reason).inc())
     manager = runner.server
     if manager is None:
         raise ConfigurationError("the application could not be set up")
