@@ -15,7 +15,7 @@ from sdk.module_runtime.orchestrator.stack import parse_stack
 
 DOCS = Path(__file__).parents[2] / "docs"
 README = Path(__file__).parents[2] / "packages/sdk-module-runtime/README.md"
-PAGES = sorted(DOCS.glob("module-runtime-*.md"))
+PAGES = sorted(DOCS.glob("module-runtime*.md"))
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
