@@ -1,66 +1,60 @@
-"""A module's side of the round trips that ``runtime`` measures: ``_runtime_module.py SOCKET TOKEN EXTENSION,...``
-
-Prints one line of JSON: calls a second by how many are in flight.
-"""
+"""The module that ``benchmarks/runtime.py`` measures from within."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
+from typing import TYPE_CHECKING
 
-from sdk.module_runtime.channels.preferences import Preferences
-from sdk.module_runtime.module.channel import ModuleChannel, Target
-from sdk.module_runtime.module.link import Link
-from sdk.module_runtime.module.links import Links
-from sdk.module_runtime.protocol.init import InitBlob, IpcChannel
+from aiohttp import web
 
-SECONDS = 2.0
-SERVICE = {"Custom": "echo"}
+from sdk.module_runtime.module.context import ServeOptions
+from sdk.module_runtime.module.program import ModuleProgram
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
-async def main(path: str, token: str, extensions: str) -> None:
-    init = InitBlob(
-        orchestrator_api="x",
-        module_id="bench",
-        env={},
-        listen="127.0.0.1:0",
-        ipc_channel=IpcChannel(socket_path=path, required=True),
-        auth_token=token,
-        extensions=extensions.split(","),
-    )
-    links = Links(Link(_nowhere, frozenset(init.extensions)), Preferences(), over_channels=True)
-    channel = ModuleChannel(
-        Target.of("ipc", init), links.extensions, lambda *_: None, lambda: None, lambda *_: None, lambda *_: None
-    )
-    links.add(channel)
-    opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    kept = asyncio.create_task(channel.keep(opened))
-    await opened
-    connection = await links.open_service(SERVICE, None)
-    print(json.dumps({in_flight: await _rate(links, connection, in_flight) for in_flight in (1, 64)}))
-    kept.cancel()
+    from sdk.module_runtime.module.context import ModuleContext
 
 
-async def _rate(links: Links, connection: str, in_flight: int) -> float:
-    done = 0
-    start = time.perf_counter()
-    end = start + SECONDS
+async def build(context: ModuleContext) -> web.Application:
+    connections: dict[str, str] = {}
+
+    async def operations(kind: str | dict[str, str], config: dict[str, str]) -> Callable[[], Awaitable[object]]:
+        link, key = context.link, str(kind)
+        assert link is not None
+        if key not in connections:
+            connections[key] = await link.open_service(kind, config)
+        return lambda: link.operate(connections[key], kind, "ping", {})
+
+    async def measure(request: web.Request) -> web.Response:
+        """Operations a second, by as many callers as asked, each waiting for its own answer."""
+        asked = await request.json()
+        work = await operations(asked["service"], asked.get("config", {}))
+        return web.json_response(await rate(work, asked["callers"], asked["seconds"]))
+
+    async def hello(_: web.Request) -> web.Response:
+        return web.json_response({"hello": "world"})
+
+    app = web.Application()
+    app.router.add_post("/measure", measure)
+    app.router.add_get("/hello", hello)
+    return app
+
+
+async def rate(work: Callable[[], Awaitable[object]], callers: int, seconds: float) -> float:
+    done, started = 0, time.perf_counter()
 
     async def caller() -> None:
         nonlocal done
-        while time.perf_counter() < end:
-            await links.operate(connection, SERVICE, "echo", {"key": "value", "n": done})
+        while time.perf_counter() - started < seconds:
+            await work()
             done += 1
 
-    await asyncio.gather(*(caller() for _ in range(in_flight)))
-    return done / (time.perf_counter() - start)
-
-
-async def _nowhere(_message: object) -> None:
-    raise AssertionError("everything goes over the channel")
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return done / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    sys.exit(ModuleProgram(build, "measured", (), ServeOptions(drain=5), prefix="").run([]))

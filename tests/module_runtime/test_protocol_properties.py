@@ -37,6 +37,15 @@ def test_a_message_survives_its_text(connection: str, operation: str, params: An
     assert messages.MODULE_TO_ORCHESTRATOR.from_json(sent.to_json()) == sent
 
 
+@given(TEXT, JSON)
+def test_the_quick_envelope_is_the_envelope(name: str, params: Any) -> None:
+    message = messages.ServiceRequest(id=name, service_type="Cache", config=params)
+    text = wrap_json(message.to_json())
+    read = messages.WRAPPED_MODULE_TO_ORCHESTRATOR.from_json(text)
+    assert read.to_json() == text
+    assert read.content == message
+
+
 @given(st.lists(st.binary(max_size=40), max_size=5), st.data())
 def test_frames_survive_any_cut_of_the_stream(payloads: list[bytes], data: st.DataObject) -> None:
     frames = [Frame(Format(data.draw(st.sampled_from([1, 2, 3]))), payload) for payload in payloads]

@@ -35,6 +35,8 @@ pub fn bench(seconds: &str) -> Result<(), Error> {
                          "headers": {"content-type": "application/json"}, "body": vec![120u8; 100]}).to_string();
     let mut rates = serde_json::Map::new();
     rates.insert("operation".into(), rate::<ModuleToOrchestrator>(operation, limit)?.into());
+    let result = r#"{"op":"service_operation_result","success":true,"result":[{"data":{"id":1,"name":"a"}}],"error":null}"#;
+    rates.insert("result".into(), rate::<OrchestratorToModule>(result, limit)?.into());
     rates.insert("body".into(), rate::<OrchestratorToModule>(&request, limit)?.into());
     println!("{}", Value::Object(rates));
     Ok(())

@@ -62,7 +62,8 @@ def write_json(value: Any, what: str) -> bytes:
         text = orjson.dumps(value, default=_members_of, option=_ONLY_JSON)
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(what, f"cannot be written as JSON: {type(error).__name__}") from None
-    if b"null" in text and not _all_finite(value):  # orjson writes NaN as null
+    nulls = text.count(b"null")  # orjson writes NaN as null
+    if nulls and nulls != _outer_nones(value) and not _all_finite(value):
         raise ProtocolError(what, "cannot be written as JSON: it holds a number that is not finite")
     return text
 
@@ -71,6 +72,10 @@ def _members_of(value: Any) -> dict[str, Any]:
     if isinstance(value, Struct):
         return value.members()
     raise TypeError(type(value).__name__)
+
+
+def _outer_nones(value: Any) -> int:
+    return list(value.values()).count(None) if type(value) is dict else 0
 
 
 def _all_finite(value: Any) -> bool:
