@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from _chaintracks_load import load
+
 from sdk.chaintracks.chain import HeaderChain
 from sdk.chaintracks.consensus import Rules
 from sdk.chaintracks.consensus.compact import target_of, work_of
@@ -52,6 +54,7 @@ async def run(report: Callable[..., None]) -> None:
         report("lookup by hash, 1,000,000 headers", found["hash"], "lookups/s", limit=200_000)
     report("insert live headers durably with events, one at a time", await _insert(1), "headers/s", limit=300)
     report("insert live headers durably with events, 64 waiting", await _insert(64), "headers/s", limit=1_000)
+    load(report)
 
 
 def _verify() -> float:

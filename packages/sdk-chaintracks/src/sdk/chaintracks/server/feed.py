@@ -33,6 +33,7 @@ class Feed:
         self._chain = chain
         self._kept: deque[Change] = deque(maxlen=KEPT)
         self._wakes: set[asyncio.Event] = set()
+        self._log = asyncio.Lock()
         self.newest = Position(chain.last_event, chain.tip.hash)
         self.closed = False
         self.gaps = 0
@@ -77,7 +78,10 @@ class Feed:
         """What a reader at ``position`` has missed, oldest first, and where it stands then."""
         if position == self.newest:
             return position, []
-        found = self._recent_after(position) or await self._logged_after(position)
+        found = self._recent_after(position)
+        if not found:
+            async with self._log:  # thousands may come back to one place: the first one reads the log for all
+                found = self._recent_after(position) or await self._logged_after(position)
         if found:
             return found[-1].position, [*found]
         return await self._net(position)
@@ -94,12 +98,22 @@ class Feed:
             return None
         events = await self._chain.store.events_after(position.number - 1, KEPT + 1)
         changes = [Change.of(each, Position(each.id, each.tip.hash)) for each in events]
+        self._remember(changes)
         if position.number == 0:
             begun = bool(changes) and changes[0].position.number == 1 and position.tip == await self._chain.hash_at(0)
             return changes if begun and len(changes) <= KEPT else None
         if not changes or changes[0].position != position or len(changes) > KEPT:
             return None
         return changes[1:]
+
+    def _remember(self, changes: list[Change]) -> None:
+        """Keep older changes too, as far as they reach up to those that are kept and there is room."""
+        first = self._kept[0].position.number if self._kept else self.newest.number + 1
+        if not changes or changes[-1].position.number < first - 1:
+            return
+        for each in reversed(changes):
+            if each.position.number < first and len(self._kept) < KEPT:
+                self._kept.appendleft(each)
 
     async def _net(self, position: Position) -> tuple[Position, list[Change | Gap]]:
         """From the reader's tip to ours, whatever happened between them."""
