@@ -53,7 +53,7 @@ class Channel(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        return self._transport is not None
+        return self._transport is not None and not self._transport.is_closing()
 
     def allow(self, max_payload: int = DEFAULT_MAX_PAYLOAD) -> None:
         """Take larger frames from now on, because the peer has shown who it is."""

@@ -83,6 +83,7 @@ class _Module:
                 self._tell,
                 self._messages.take,
                 self._messages.take_stream,
+                rotations=self._link.rotations,
             )
             self._links.add(channel)
             opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.channels.preferences import ChannelKind
     from sdk.module_runtime.channels.streams import IncomingStream
+    from sdk.module_runtime.module.link import Rotation
     from sdk.module_runtime.protocol.frame import Frame
     from sdk.module_runtime.protocol.init import InitBlob, SocketAddress
     from sdk.module_runtime.protocol.messages import HttpRequest, ModuleToOrchestrator, RoutedModuleMessage
@@ -99,9 +101,15 @@ class ModuleChannel:
         on_routed: Callable[[RoutedModuleMessage, Link], None],
         on_stream: Callable[[IncomingStream], None] | None = None,
         *,
+        rotations: list[Rotation] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """``rotations`` are told of new secrets, whichever connection brings the news."""
         self.target = target
+        self._rotations = rotations
+        self._greeting: ModuleToOrchestrator | None = None
+        self._changed, self._retargeted = asyncio.Event(), asyncio.Event()
+        self._connected: Channel | None = None
         self.link: Link | None = None
         self.streams: Streams | None = None
         self._extensions = extensions
@@ -123,7 +131,37 @@ class ModuleChannel:
                 _log.warning("channel_not_open", channel=self.target.kind, reason=str(error))
                 began = clock()
             delay = FIRST_DELAY if clock() - began > LASTED else min(LONGEST_DELAY, max(FIRST_DELAY, 2 * delay))
-            await asyncio.sleep(delay * (0.5 + self._jitter() / 2))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay * (0.5 + self._jitter() / 2)):
+                    await self._retargeted.wait()
+            self._retargeted.clear()
+
+    async def greet(self, message: ModuleToOrchestrator) -> None:
+        """Send it now, if the channel is open, and first whenever it is opened again."""
+        self._greeting = message
+        if self.link is not None:
+            with contextlib.suppress(LinkClosed):  # it is sent once the channel is open again
+                await self.link.send(message)
+
+    def retarget(self, target: Target) -> None:
+        """Lead elsewhere, or show something else there, from now on."""
+        self.target = target
+        self._retargeted.set()
+        if self._connected is not None:
+            self._connected.abort("another connection takes its place")
+
+    async def until_open(self) -> None:
+        while self.link is None:
+            await self._changed.wait()
+
+    async def until_lost(self) -> None:
+        while self.link is not None:
+            await self._changed.wait()
+
+    def _change(self) -> None:
+        """Wake who waits for the channel to be open or lost."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def _once(self, opened: asyncio.Future[None]) -> None:
         target = self.target
@@ -146,12 +184,16 @@ class ModuleChannel:
             on_http=self._on_http,
             on_shutdown=self._on_shutdown,
             on_routed=self._on_routed,
+            rotations=self._rotations,
         )
         try:
             if target.hello is not None:
                 await send(target.hello)
+            if self._greeting is not None:
+                await send(self._greeting)
             self.streams = Streams(channel.send, self._on_stream)
-            self.link = link
+            self.link, self._connected = link, channel
+            self._change()
             if not opened.done():
                 opened.set_result(None)
             _log.info("channel_open", channel=target.kind)
@@ -159,7 +201,8 @@ class ModuleChannel:
         finally:
             if self.streams is not None:
                 self.streams.close()
-            self.link = self.streams = None
+            self.link = self.streams = self._connected = None
+            self._change()
             await link.close()
             channel.close()
 

@@ -59,8 +59,12 @@ class Link:
         on_http: Callable[[m.HttpRequest, Link], None] | None = None,
         on_shutdown: Callable[[], None] = lambda: None,
         on_routed: Callable[[m.RoutedModuleMessage, Link], None] | None = None,
+        rotations: list[Rotation] | None = None,
     ) -> None:
-        """``send`` raises ``NotSent`` if nothing of the message has left. ``on_http`` answers through the link."""
+        """``send`` raises ``NotSent`` if nothing of the message has left. ``on_http`` answers through the link.
+
+        ``rotations`` are the listeners of another link, that are told of what comes over this one.
+        """
         self._send = send
         self.extensions = extensions
         self._on_http, self._on_shutdown, self._on_routed = on_http, on_shutdown, on_routed
@@ -76,7 +80,7 @@ class Link:
         self._turns: deque[_Turn] = deque()
         self._one_at_a_time = asyncio.Lock()
         self._is_closed = False
-        self._listeners: list[Rotation] = []
+        self.rotations: list[Rotation] = [] if rotations is None else rotations
         self._tasks: set[asyncio.Task[None]] = set()
         self._takers: dict[type, Callable[[Any], None]] = {
             m.Secret: self._take_secret,
@@ -200,8 +204,8 @@ class Link:
         await self._send(m.RotationAck(rotation_id=rotation_id, status=status, message=message))
 
     def on_rotated(self, listener: Rotation) -> Callable[[], None]:
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        self.rotations.append(listener)
+        return lambda: self.rotations.remove(listener) if listener in self.rotations else None
 
     async def extension_call(self, extension: str, operation: str, params: Any, *, timeout: float | None = None) -> Any:
         if extension not in self.extensions:
@@ -312,11 +316,11 @@ class Link:
 
     async def _tell_rotated(self, message: m.Rotated) -> None:
         """Who listens fetches the new values and then acknowledges. Nobody: then the old ones are still in use."""
-        if not self._listeners:
+        if not self.rotations:
             reason = "this module keeps no secrets it could fetch again"
             await self.acknowledge_rotation(message.rotation_id, success=False, message=reason)
             return
-        for listener in list(self._listeners):
+        for listener in list(self.rotations):
             await listener(message.keys, message.rotation_id)
 
     def _take_http(self, message: m.HttpRequest) -> None:

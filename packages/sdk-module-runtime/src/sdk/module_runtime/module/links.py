@@ -116,7 +116,7 @@ class Links:
         raise NotSent("no channel is open, and stdio carries no streams")
 
     async def acknowledge_rotation(self, rotation_id: str, *, success: bool, message: str | None = None) -> None:
-        await self._stdio.acknowledge_rotation(rotation_id, success=success, message=message)
+        await self._over(lambda link: link.acknowledge_rotation(rotation_id, success=success, message=message))
 
     def on_rotated(self, listener: Callable[[Sequence[str], str], Awaitable[None]]) -> Callable[[], None]:
         return self._stdio.on_rotated(listener)

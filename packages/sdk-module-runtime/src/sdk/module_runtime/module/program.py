@@ -8,7 +8,7 @@
         sys.exit(notes.run())
 
 An orchestrator starts a module with pipes; a person, a service manager or a container does not. ``--standalone`` and
-``--listen`` decide otherwise.
+``--listen`` decide otherwise. With ``--orchestrator`` a module that somebody else started registers with one.
 """
 
 from __future__ import annotations
@@ -41,9 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from sdk.module_runtime.module.context import Build
+    from sdk.module_runtime.protocol.init import SocketAddress
 
 _log = get_logger(__name__)
 DEFAULT_LISTEN: Final = "127.0.0.1:8080"
+LISTEN: Final = "SDK_MODULE_LISTEN"
+ORCHESTRATOR: Final = "SDK_MODULE_ORCHESTRATOR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +63,19 @@ class ModuleProgram:
     health: str | None = "/health"
     metrics: str | None = "/metrics"
     prefix: str = ""
+    version: str = "0"
 
     def run(self, arguments: Sequence[str] | None = None) -> int:
         """Until told to end; the exit status. What stops a start is one line on stderr."""
         given = _parser(self.name).parse_args(arguments)
-        standalone = given.standalone or given.listen is not None or not _started_with_pipes()
+        orchestrator = given.orchestrator or os.environ.get(ORCHESTRATOR)
+        listen = given.listen or os.environ.get(LISTEN)
+        standalone = bool(given.standalone or orchestrator or listen) or not _started_with_pipes()
         configure_logging(redact=redact_secrets)
         install_secret_redaction_filter()  # uncaught exceptions, and handlers that others have made
         try:
             if standalone:
-                asyncio.run(self._run_alone(given.listen or DEFAULT_LISTEN))
+                asyncio.run(self._run_alone(listen or DEFAULT_LISTEN, orchestrator))
             else:
                 lines = take_over()
                 end_without_orchestrator(lines[0], self.options.drain + self.options.patience)
@@ -79,11 +85,14 @@ class ModuleProgram:
             return 1
         return 0
 
-    async def _run_alone(self, listen: str) -> None:
-        """Secrets come from the providers that the environment names; there is no orchestrator to ask for anything."""
+    async def _run_alone(self, listen: str, orchestrator: str | None) -> None:
+        """Without an orchestrator, secrets come from the providers that the environment names."""
         address = parse_socket_address(listen)
         if address is None and "/" not in listen:
             raise ConfigurationError(f"--listen {listen}: give ip:port, or the path of a unix socket")
+        if orchestrator is not None:
+            await self._run_registered(address or listen, orchestrator)
+            return
         stopping = asyncio.Event()
         with until_signalled(stopping):
             async with SecretClient(chosen_provider()) as client:
@@ -92,6 +101,14 @@ class ModuleProgram:
                 async with serving(app, address or listen, drain=self.options.drain) as http:
                     _log.info("module_serves", module=self.name, address=http.address)
                     await stopping.wait()
+
+    async def _run_registered(self, listen: SocketAddress | str, orchestrator: str) -> None:
+        from sdk.module_runtime.module.registered import OrchestratorAddress, run_registered
+        from sdk.module_runtime.protocol.registration import ModuleInfo
+
+        place = OrchestratorAddress.of(orchestrator, os.environ)
+        info = ModuleInfo(name=self.name, version=self.version, description=self.name)
+        await run_registered(self._application, info, self.secrets, self.options, place, listen, os.environ)
 
     async def _application(self, context: ModuleContext) -> web.Application:
         built = await self.build(context)
@@ -114,12 +131,13 @@ def module(
     health: str | None = "/health",
     metrics: str | None = "/metrics",
     prefix: str = "",
+    version: str = "0",
 ) -> Callable[[Build], ModuleProgram]:
     """Decorates the function that builds the application. The result has ``run()``."""
 
     def decorate(build: Build) -> ModuleProgram:
         called = name or getattr(build, "__name__", "module").replace("_", "-")
-        return ModuleProgram(build, called, tuple(secrets), options or ServeOptions(), health, metrics, prefix)
+        return ModuleProgram(build, called, tuple(secrets), options or ServeOptions(), health, metrics, prefix, version)
 
     return decorate
 
@@ -138,6 +156,9 @@ class ModuleBuilder:
 
     def with_options(self, options: ServeOptions) -> ModuleBuilder:
         return self._with(options=options)
+
+    def with_version(self, version: str) -> ModuleBuilder:
+        return self._with(version=version)
 
     def with_prefix(self, prefix: str) -> ModuleBuilder:
         return self._with(prefix=prefix)
@@ -176,5 +197,10 @@ def _started_with_pipes() -> bool:
 def _parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=name, description="A module: under its orchestrator, or on its own.")
     parser.add_argument("--standalone", action="store_true", help="serve without an orchestrator")
-    parser.add_argument("--listen", metavar="ADDRESS", help=f"where to serve standalone (default {DEFAULT_LISTEN})")
+    parser.add_argument(
+        "--listen", metavar="ADDRESS", help=f"where to serve standalone (default {DEFAULT_LISTEN}; or {LISTEN})"
+    )
+    parser.add_argument(
+        "--orchestrator", metavar="IP:PORT", help=f"register with an orchestrator there (or {ORCHESTRATOR})"
+    )
     return parser

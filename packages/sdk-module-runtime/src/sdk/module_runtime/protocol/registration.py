@@ -68,24 +68,24 @@ class UnregistrationRequest(WireStruct):
     token: str = Field(repr=False)
 
 
-class _Response(WireStruct):
+class Response(WireStruct):
     response_type: str
     success: bool
     error: str | None = Field(default=None, exclude_if=is_none)
 
 
-class RegistrationResponse(_Response):
+class RegistrationResponse(Response):
     module: RegisteredModule | None = Field(default=None, exclude_if=is_none)
 
 
-class HeartbeatResponse(_Response):
+class HeartbeatResponse(Response):
     status: HealthStatus
     context: dict[str, Any] | None = Field(default=None, exclude_if=is_none)
 
 
-class CapabilitiesResponse(_Response):
+class CapabilitiesResponse(Response):
     pass
 
 
-class UnregistrationResponse(_Response):
+class UnregistrationResponse(Response):
     pass
