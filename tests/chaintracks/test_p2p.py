@@ -7,19 +7,25 @@ import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sdk.chaintracks.chain import HeaderChain
+from sdk.chaintracks.consensus import Rules
 from sdk.chaintracks.engine import Chaintracks
 from sdk.chaintracks.run_follower import locator_of
 from sdk.chaintracks.sources.p2p import PeerSource
-from sdk.chaintracks.sources.p2p.messages import frame, headers
+from sdk.chaintracks.sources.p2p.messages import frame, headers, parse_get_headers
 from sdk.chaintracks.sources.p2p.peer import PeerTimes
-from sdk.chaintracks.sources.p2p.seeds import parse_address, resolve
+from sdk.chaintracks.sources.p2p.seeds import parse_address, resolve, spread
+from sdk.chaintracks.store.migrations import MIGRATIONS
+from sdk.chaintracks.store.opening import sql_store
 from sdk.core.chain import MAIN, MOCK, TERATEST
 from sdk.core.errors import ConfigurationError
 from sdk.service.database import Database
+from sdk.service.migrations import upgrade
 from support.header_rig import GENESIS, grown, mined, raw
 from support.peer_node import PeerNode
 
@@ -73,7 +79,7 @@ async def test_more_headers_than_one_message_holds(tmp_path: Path) -> None:
     async with following(tmp_path, node) as (tracks, _):
         await tracks.sync()
         assert await tracks.chain.headers(0, 5000) == raw(LONG)
-        assert node.asked == 3  # 2000, 2000 and 100
+        assert node.asked == 4  # 2000, 2000, 100, and there is no more
 
 
 async def test_r80_a_node_may_reorganise_at_any_depth(tmp_path: Path) -> None:
@@ -316,7 +322,15 @@ def test_addresses_are_read_or_refused() -> None:
 
 async def test_seeds_that_do_not_answer_are_passed_over() -> None:
     odd = replace(MAIN, dns_seeds=("seed.invalid", "127.0.0.1"))
-    assert await resolve(odd) == [("127.0.0.1", 8333)]
+    assert await resolve(odd) == []  # and one that names hosts of our own network is not followed there
+    odd = replace(MAIN, dns_seeds=("1.1.1.1", "10.0.0.1", "169.254.169.254", "::1", "8.8.8.8", "1.1.1.1"))
+    assert await resolve(odd) == [("1.1.1.1", 8333), ("8.8.8.8", 8333)]
+
+
+def test_nodes_of_one_neighbourhood_come_one_by_one() -> None:
+    hosts = ["7.7.0.1", "7.7.1.1", "7.7.2.1", "8.8.1.1", "2001:db8::1", "8.8.2.1", "2001:db8::2", "9.9.9.9"]
+    found = [host for host, _ in spread([(host, 8333) for host in hosts])]
+    assert found == ["7.7.0.1", "8.8.1.1", "2001:db8::1", "9.9.9.9", "7.7.1.1", "8.8.2.1", "2001:db8::2", "7.7.2.1"]
 
 
 async def test_a_locator_goes_back_in_doubling_steps(tmp_path: Path) -> None:
@@ -332,3 +346,144 @@ async def test_a_locator_goes_back_in_doubling_steps(tmp_path: Path) -> None:
 
 def test_the_entropy_of_nonces_is_the_systems() -> None:
     assert PeerSource(MOCK, [("127.0.0.1", 1)])._entropy is os.urandom
+
+
+# hostile nodes
+
+
+class Hostile(PeerNode):
+    """Answers each getheaders with what ``script`` gives for the locator's hashes; None hangs up."""
+
+    script: Callable[[list[bytes]], bytes | None]
+
+    def _answer(self, payload: bytes) -> bytes:
+        locator, _ = parse_get_headers(payload)
+        found = self.script(locator)
+        if found is None:
+            self.hang_up()
+            return headers(b"")
+        return headers(found)
+
+
+def hostile(script: Callable[[list[bytes]], bytes | None], **options: Any) -> Hostile:
+    node = Hostile(**options)
+    node.script = script
+    return node
+
+
+async def test_a_node_that_sends_what_is_known_for_ever_is_left(tmp_path: Path) -> None:
+    """From the first block to the tip, again and again: no progress, so not asked for ever."""
+    heights = {bytes.fromhex(each.hash())[::-1]: height for height, each in enumerate(LONG)}
+
+    def round_and_round(locator: list[bytes]) -> bytes:
+        after = heights[locator[0]] % 4100 + 1
+        return raw(LONG[after : after + 2000])
+
+    node = hostile(round_and_round)
+    async with following(tmp_path, node_of(LONG), want=1) as (tracks, _):
+        await tracks.sync()
+    async with following(tmp_path, node, want=1) as (tracks, source):
+        await tracks.sync()
+        assert tracks.chain.tip.height == 4100
+        assert node.asked < 60
+        assert "known already" in source._resting[node.address][1]
+
+
+async def test_a_node_that_sends_headers_a_few_at_a_time_is_left_for_another(tmp_path: Path) -> None:
+    heights = {bytes.fromhex(each.hash())[::-1]: height for height, each in enumerate(LONG)}
+
+    def one(locator: list[bytes]) -> bytes:
+        height = next(heights[each] for each in locator if each in heights)
+        return raw(LONG[height + 1 : height + 2])
+
+    slow = hostile(one, claims=4100)
+    async with following(tmp_path, slow, node_of(LONG), want=2) as (tracks, source):
+        await tracks.sync()
+        assert tracks.chain.tip.height == 4100
+        assert slow.asked < 40
+        assert not source._resting or "a few at a time" in source._resting[slow.address][1]
+
+
+async def test_easy_branches_below_a_checkpoint_cost_a_node_its_place(tmp_path: Path) -> None:
+    rules = replace(Rules.of(MOCK), checkpoints={4000: bytes.fromhex(LONG[4000].hash())[::-1]})
+    flood = grown(LONG[:3000], 2200, salt="flood")  # longer, and easy
+    places = {bytes.fromhex(each.hash())[::-1]: at for at, each in enumerate(flood)}
+
+    def follow(locator: list[bytes]) -> bytes:
+        at = next((places[each] for each in locator if each in places), 0) + 1
+        return raw(flood[at : at + 2000])
+
+    attacker = hostile(follow, claims=5200)
+    async with await Database.open(f"sqlite:///{tmp_path}/h.sqlite") as database:
+        await upgrade(database, [MIGRATIONS])
+        chain = await HeaderChain.open(rules, sql_store(database), clock=lambda: NOW)
+        await chain.extend(raw(LONG[1:]))
+        async with attacker.served():
+            source = PeerSource(MOCK, [attacker.address], times=QUICK)
+            tracks = Chaintracks(chain, [source])
+            await tracks.sync()
+            assert "bad-fork-prior-to-checkpoint" in source._resting[attacker.address][1]
+            assert await chain.headers(0, 9000) == raw(LONG)
+            assert chain.tree.side == 0
+            await tracks.stop()
+
+
+async def test_a_flood_of_side_branches_takes_bounded_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdk.chaintracks.chain.MAX_SIDE", 50)
+    trunk = LONG[:200]
+    branches = [raw(grown(trunk[: 150 + at % 40], 5, salt=f"{at}")[150 + at % 40 :]) for at in range(60)]
+    node = hostile(lambda _: branches[node.asked] if node.asked < len(branches) else b"", claims=0)
+    async with following(tmp_path, node) as (tracks, _):
+        await tracks.chain.extend(raw(trunk[1:]))
+        for _ in range(30):
+            await tracks.sync()
+        assert tracks.chain.tip.height == 199
+        assert tracks.chain.tree.side <= 50
+        assert await tracks.chain.headers(0, 1000) == raw(trunk)
+
+
+async def test_a_handshake_that_never_ends_is_ended(tmp_path: Path) -> None:
+    node = node_of(LONG[:5], order=("ping",) * 150 + ("version", "verack"))
+    async with following(tmp_path, node, times=replace_times(handshake=20)) as (tracks, source):
+        await tracks.sync()
+        assert "had not shaken hands" in source._resting[node.address][1]
+
+
+def replace_times(**changes: float) -> PeerTimes:
+    return PeerTimes(**{"connect": 5, "handshake": 0.3, "answer": 0.3, "silence": 30, **changes})
+
+
+async def test_a_message_that_drips_in_is_not_waited_for(tmp_path: Path) -> None:
+    """A frame that is begun has the time of one answer."""
+    node = node_of(LONG[:5], silent=True)
+    async with following(tmp_path, node) as (tracks, source):
+        asking = asyncio.create_task(tracks.sync())
+        await until(lambda: bool(node.asked))
+        for writer in node.writers:
+            writer.write(frame(node.magic, "headers", headers(raw(LONG[1:5])))[:40])
+        async with asyncio.timeout(5):
+            await asking
+        assert source._resting[node.address][1]
+        assert tracks.chain.tip.height == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_random_bytes_at_any_point_are_an_error_of_the_node_and_nothing_else(
+    tmp_path: Path, seed: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    random = Random(seed)
+    node = node_of(LONG[:40])
+    async with following(tmp_path, node, times=replace_times(handshake=1, answer=1)) as (tracks, _):
+        await tracks.sync()
+        assert tracks.chain.tip.height == 39
+        for _ in range(5):
+            command = random.choice(("headers", "inv", "ping", "version", "verack", "addr", "reject", "\x7f"))
+            payload = random.randbytes(random.choice((0, 1, 8, 81, 82, 5000)))
+            whole = frame(node.magic, command, payload)
+            if random.random() < 0.3:
+                whole = random.randbytes(random.randrange(1, 60))
+            for writer in node.writers:
+                writer.write(whole)
+            await tracks.sync()
+        assert tracks.chain.tip.height == 39
+        assert "unexpected" not in caplog.text

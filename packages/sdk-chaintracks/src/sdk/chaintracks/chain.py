@@ -145,6 +145,10 @@ class HeaderChain:
         row = await self.store.live.find(block_hash)
         return None if row is None else (row.height, row.raw)
 
+    def knows(self, block_hash: bytes) -> bool:
+        """Whether the block is on the chain, or on a branch near its tip."""
+        return block_hash in self.tree or self._buried(block_hash) is not None
+
     async def headers(self, first: int, count: int) -> bytes:
         """Up to ``count`` active headers from height ``first`` on; fewer at the tip."""
         tree = self.tree
@@ -199,8 +203,7 @@ class HeaderChain:
         """What comes after the headers that are known already."""
         at = 0
         while at < len(raw):
-            block_hash = header_hash(raw[at : at + HEADER])
-            if block_hash not in self.tree and self._buried(block_hash) is None:
+            if not self.knows(header_hash(raw[at : at + HEADER])):
                 break
             at += HEADER
         return raw[at:]

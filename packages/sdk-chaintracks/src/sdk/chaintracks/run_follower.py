@@ -43,16 +43,17 @@ class RunFollower(SourceLoop):
         raise SourceUnavailable(self.source.name, f"{_ATTEMPTS} answers were refused, the last because {reason}")
 
     async def _catch_up(self, gathered: _Gathered) -> None:
-        """Take run after run."""
+        """Take run after run, until there is no more."""
         known = await locator_of(self.chain)
-        locator = known
+        locator, height = known, self.chain.tip.height
         try:
-            while raw := await self.source.after(locator, self.chain.tip.height):
+            while raw := await self.source.after(locator, height):
                 self.claimed = self.source.claimed
                 await gathered.add(raw, self.source.giver)
-                if len(raw) < CHUNK * HEADER:
-                    break
-                locator = [header_hash(raw[-HEADER:]), *known]
+                if previous_hash(raw) != locator[0]:
+                    parent = await self.chain.find(previous_hash(raw))
+                    height = self.chain.tip.height if parent is None else parent[0]
+                locator, height = [header_hash(raw[-HEADER:]), *known], height + len(raw) // HEADER
         except SourceUnavailable:
             await gathered.end()
             raise
@@ -70,10 +71,16 @@ class _Gathered:
         self._chain = chain
         self._raw = b""
         self._grows = False
+        self._known = 0  # headers that came although they were here
 
     async def add(self, raw: bytes, giver: Hashable) -> None:
         if self._raw and (giver != self.giver or previous_hash(raw) != header_hash(self._raw[-HEADER:])):
             await self.end()
+        if self._chain.knows(header_hash(raw[-HEADER:])):
+            self._known += len(raw) // HEADER
+            if self._known > MAX_BRANCH:
+                self.giver = giver
+                raise SourceLied(str(giver), f"over {MAX_BRANCH} headers that are known already")
         if not self._raw:
             self.giver, self._grows = giver, previous_hash(raw) == self._chain.tip.hash
         self._raw += raw

@@ -58,7 +58,8 @@ class RunSource(Protocol):
     async def after(self, locator: Sequence[bytes], height: int) -> bytes:
         """Up to 2000 headers of 80 bytes after the first hash of ``locator`` that it knows; empty when there are none.
 
-        ``locator`` goes from our tip (at ``height``) back to the first block, in wire order.
+        ``locator`` goes from the last header we have or were given (at ``height``) back to the first block, in wire
+        order.
         """
         ...
 

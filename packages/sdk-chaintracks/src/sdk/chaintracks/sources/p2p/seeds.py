@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sdk.core.chain import ChainParameters
 
@@ -35,7 +37,10 @@ def parse_address(text: str, port: int) -> Address:
 
 
 async def resolve(parameters: ChainParameters) -> list[Address]:
-    """Addresses from the network's DNS seeds, then the fixed ones; those that do not answer are passed over."""
+    """Addresses from the network's DNS seeds, then the fixed ones; seeds that do not answer are passed over.
+
+    A seed must not send us to hosts of our own network: only addresses of the Internet count.
+    """
     loop = asyncio.get_running_loop()
     asked = [
         loop.getaddrinfo(seed, parameters.p2p_port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
@@ -44,6 +49,22 @@ async def resolve(parameters: ChainParameters) -> list[Address]:
     found: list[Address] = []
     for answer in await asyncio.gather(*asked, return_exceptions=True):
         if not isinstance(answer, BaseException):
-            found += [(str(each[4][0]), parameters.p2p_port) for each in answer]
+            hosts = [str(each[4][0]) for each in answer]
+            found += [(host, parameters.p2p_port) for host in hosts if ipaddress.ip_address(host).is_global]
     found += [parse_address(each, parameters.p2p_port) for each in FIXED.get(parameters.name, ())]
     return list(dict.fromkeys(found))
+
+
+def spread(addresses: Sequence[Address]) -> list[Address]:
+    """The same in another order: first one of each neighbourhood (an IPv4 /16, an IPv6 /32), then second ones, ….
+
+    Nodes that are dialled first then seldom belong to one owner.
+    """
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, Address]] = []
+    for each in addresses:
+        separator = ":" if ":" in each[0] else "."
+        group = separator.join(each[0].split(separator)[:2])
+        turns.append((seen[group], each))
+        seen[group] += 1
+    return [each for _, each in sorted(turns, key=lambda turn: turn[0])]

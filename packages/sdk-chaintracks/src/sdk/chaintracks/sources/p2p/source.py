@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sdk.chaintracks.errors import SourceError, SourceLied, SourceUnavailable
 from sdk.chaintracks.sources.p2p.peer import Peer, PeerTimes
-from sdk.chaintracks.sources.p2p.seeds import parse_address, resolve
+from sdk.chaintracks.sources.p2p.seeds import parse_address, resolve, spread
 from sdk.core.errors import ConfigurationError
 from sdk.service.logging import get_logger
 
@@ -159,7 +159,7 @@ class PeerSource:
     async def _candidates(self) -> list[Address]:
         if not self._own and not self._known:
             found = await self._seeds(self._parameters)
-            self._known = sorted(found, key=lambda _: self._entropy(4))[:_MAX_ADDRESSES]
+            self._known = spread(sorted(found, key=lambda _: self._entropy(4))[:_MAX_ADDRESSES])
         now = self._monotonic()
         self._resting = {each: rest for each, rest in self._resting.items() if rest[0] > now}
         known = self._own or self._known
