@@ -317,6 +317,30 @@ async def test_a_flood_is_survived_and_the_neighbour_is_served(tmp_path: Path, s
     assert len(seen.lines) < 5_000
 
 
+async def test_what_costs_the_orchestrator_much_may_not_be_asked_for_often(tmp_path: Path) -> None:
+    def announcing(listen: str) -> str:
+        return json.dumps({"op": "announce", "listen": listen, "endpoints": []})
+
+    looking = json.dumps({"op": "discover_service_providers", "service_type": "Cache"})
+    steps: list[dict[str, Any]] = [
+        {"flood": 2000, "line": f"{announcing('one')}\n{announcing('two')}"},
+        {"flood": 2000, "line": looking},
+        {"send": {"op": "port_request", "request_id": "last"}},
+        {"wait": "port_response"},
+        {"print": "done"},
+    ]
+    board = Switchboard()
+    taken_up: list[object] = []
+    board.on_announced = taken_up.append
+    async with running({"one": scripted(tmp_path / "record", *steps)}, board) as seen:
+        await seen.until_true(lambda: "done" in seen.text("one"))
+        assert "announced too often" in seen.text("one")
+    assert len(taken_up) < 40  # ten and what may be in the time that passes; none before it is ready
+    answers = [each["success"] for each in recorded(tmp_path / "record") if "providers" in each]
+    assert len(answers) == 2000
+    assert answers.count(True) < 500
+
+
 async def test_a_module_that_never_reads_costs_bounded_memory_and_degrades_alone(tmp_path: Path) -> None:
     modules = {
         "deaf": scripted(tmp_path / "deaf", ANNOUNCE, {"deaf": True}, stop_timeout=0.2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import sys
 from contextlib import asynccontextmanager
@@ -69,8 +70,12 @@ async def test_requests_reach_the_module_and_answers_the_client_whatever_the_way
         body = os.urandom(MIB)
         async with client.post("/echo", data=body) as answer:
             assert await answer.read() == body
+        async with client.get("/stream?chunks=0") as answer:
+            assert (answer.status, await answer.read()) == (200, b"")
         async with client.head("/hello/x") as answer:
             assert answer.status == 200
+            assert answer.headers.get("Content-Length") != "0"  # as long as for GET, or unknown
+            assert await answer.read() == b""
         async with client.get("/stream?chunks=20") as answer:
             assert len(await answer.read()) == 20 * 65_536
 
@@ -209,3 +214,39 @@ async def test_a_module_is_told_where_another_serves_and_that_one_comes_back_to_
             await seen.until("web", State.READY, times=2)
             async with client.get(url) as answer:
                 assert (await answer.json())["pid"] != web.process.pid
+
+
+async def test_an_upload_may_take_longer_than_a_pause_in_it() -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        for _ in range(6):
+            yield b"x"
+            await asyncio.sleep(0.2)
+
+    async with gateway(web_module(), timeout=0.7) as client, client.post("/echo", data=slowly()) as answer:
+        assert (answer.status, await answer.read()) == (200, b"xxxxxx")
+
+
+async def test_an_answer_in_messages_that_http_cannot_carry_is_the_modules_fault(tmp_path: Path) -> None:
+    announce = {"op": "announce", "listen": "", "endpoints": [{"path": "/x", "methods": ["GET"]}]}
+    answers = [
+        {"status_code": 200, "headers": {"X-A": "a\r\nSet-Cookie: b"}},
+        {"status_code": 200, "headers": {"X A": "a"}},
+        {"status_code": 100, "headers": {}},
+        {"status_code": 200, "headers": {"X-A": "fine"}},
+    ]
+    steps: list[dict[str, Any]] = [{"send": announce}]
+    for number, each in enumerate(answers, 1):
+        sent = {"op": "http_response", "request_id": f"bad-{number}", "body": [111, 107], **each}
+        steps += [{"wait": "http_request"}, {"send": sent}]
+    program = PROGRAM.with_name("scripted.py")
+    bad = {"kind": "module", "command": [sys.executable, str(program), json.dumps(steps), str(tmp_path / "record")]}
+    board = Switchboard()
+    async with running({"bad": bad}, board, gateway={}) as seen:
+        await seen.until("bad", State.READY)
+        async with ClientSession(board.api) as client:
+            for _ in range(3):
+                async with client.get("/x") as answer:
+                    assert (answer.status, (await answer.json())["code"]) == (502, "ERR_MODULE_UNREACHABLE")
+                    assert "Set-Cookie" not in answer.headers
+            async with client.get("/x") as answer:
+                assert (answer.status, await answer.read(), answer.headers["X-A"]) == (200, b"ok", "fine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from functools import partial
 from hmac import compare_digest
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sdk.core.errors import SdkError
 from sdk.module_runtime.errors import LinkClosed, ProtocolError, RuntimeModuleError, ServiceOperationFailed
+from sdk.module_runtime.orchestrator.allowance import Allowance
 from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.lanes import Lanes
 from sdk.module_runtime.orchestrator.logs import LONGEST_LINE
@@ -32,6 +34,18 @@ MOST_WAITING: Final = 1024
 MOST_ENDPOINTS: Final = 1024
 SAY_AGAIN_AFTER: Final = (0.05, 0.05, 0.5)
 MOST_CONNECTIONS: Final = 256
+UNITS_A_SECOND: Final = 30_000.0
+UNITS_AT_ONCE: Final = 30_000.0
+BYTES_A_UNIT: Final = 200
+"""A message costs a unit, and one more for so many bytes: about what it takes to read it."""
+ANNOUNCEMENTS_A_SECOND: Final = 1.0
+ANNOUNCEMENTS_AT_ONCE: Final = 10.0
+DISCOVERIES_A_SECOND: Final = 20.0
+DISCOVERIES_AT_ONCE: Final = 100.0
+
+
+def cost_of(data: bytes) -> float:
+    return 1 + len(data) / BYTES_A_UNIT
 
 
 class Unreachable(RuntimeModuleError):
@@ -53,9 +67,18 @@ class Conversation:
     """``note`` takes what the module says that is no message, as level and text, for its log."""
 
     def __init__(
-        self, module_id: str, auth_token: str, switchboard: Switchboard, note: Callable[[str, str], None]
+        self,
+        module_id: str,
+        auth_token: str,
+        switchboard: Switchboard,
+        note: Callable[[str, str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.module_id, self.auth_token, self.note = module_id, auth_token, note
+        self.allowance = Allowance(UNITS_A_SECOND, UNITS_AT_ONCE, clock)
+        """Shared by all ways on which the module speaks, in units of ``cost_of``."""
+        self._announcing = Allowance(ANNOUNCEMENTS_A_SECOND, ANNOUNCEMENTS_AT_ONCE, clock)
+        self._discovering = Allowance(DISCOVERIES_A_SECOND, DISCOVERIES_AT_ONCE, clock)
         self.announcement: messages.Announce | None = None
         self.announced = asyncio.Event()
         self.is_ready = False
@@ -183,7 +206,10 @@ class Conversation:
 
     def receive(self, message: messages.ModuleToOrchestrator, transport: Transport) -> None:
         self.received += 1
-        _HANDLERS[type(message)](self, message, transport)
+        try:
+            _HANDLERS[type(message)](self, message, transport)
+        except Exception as error:  # noqa: BLE001 - a fault here must not end the reading of all that follows
+            self.refuse(self._explain(message.op, error))
 
     def _announce(self, message: messages.Announce, transport: Transport) -> None:
         if len(message.endpoints) > MOST_ENDPOINTS:
@@ -191,13 +217,19 @@ class Conversation:
             return
         self.announce(message)
 
-    def announce(self, message: messages.Announce) -> None:
-        """Take up what the module serves, for the first time or anew."""
+    def announce(self, message: messages.Announce) -> bool:
+        """Take up what the module serves, for the first time or anew; False if it does so too often."""
+        if message == self.announcement:
+            return True
+        if not self._announcing.take():
+            self.refuse("announce: announced too often")
+            return False
         self.announcement = message
         if not self.announced.is_set():
             self.announced.set()
             self.catch_up()
         self._board.announced(self)
+        return True
 
     def _get_secret(self, message: messages.GetSecret, transport: Transport) -> None:
         self._lanes.submit("secrets", partial(self._answer_secret, message, transport))
@@ -263,8 +295,12 @@ class Conversation:
         self._try_send(transport, answer)
 
     def _discover(self, message: messages.DiscoverServiceProviders, transport: Transport) -> None:
-        found = self._board.providers.discover(message)
-        self._try_send(transport, messages.DiscoverServiceProvidersResponse(success=True, providers=found))
+        if self._discovering.take():
+            found = self._board.providers.discover(message)
+            answer = messages.DiscoverServiceProvidersResponse(success=True, providers=found)
+        else:
+            answer = messages.DiscoverServiceProvidersResponse(success=False, providers=[], error="asked too often")
+        self._try_send(transport, answer)
 
     def _service_request(self, message: messages.ServiceRequest, transport: Transport) -> None:
         self._lanes.submit(("open", message.id), partial(self._open_service, message, transport))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+LONGEST_UPLOAD: Final = 600.0
+"""Seconds."""
 _NO_BODY: Final = frozenset((204, 304))
 _OUR_HEADERS: Final = SPOKEN_BY_US | {"host", "content-length", "expect"}
 _NOT_OF_A_MODULE: Final = frozenset(("content-length", "server", "date", "x-request-id"))
@@ -191,11 +193,13 @@ class Gateway:
             ("X-Forwarded-Host", request.host),
             *identity.items(),
         ]
-        body = _Body(request, self._settings.largest_body) if request.body_exists else None
+        body = _Body(request, self._settings.largest_body, self._settings.timeout) if request.body_exists else None
         if body is not None and request.content_length is not None:
             headers.append(("Content-Length", str(request.content_length)))
         try:
-            async with asyncio.timeout(self._settings.timeout):
+            async with asyncio.timeout(self._settings.timeout) as patience:
+                if body is not None:
+                    body.patience = patience
                 return await self._upstreams.send(
                     conversation, request.method, request.rel_url.raw_path_qs, headers, aiter(body) if body else None
                 )
@@ -248,13 +252,19 @@ class Gateway:
 class _Body:
     """What the client sends, as it comes, up to ``limit`` bytes."""
 
-    def __init__(self, request: web.Request, limit: int) -> None:
+    def __init__(self, request: web.Request, limit: int, seconds: float) -> None:
+        self._seconds = seconds
         self._request, self._limit = request, limit
         self.is_too_large = False
+        self.patience: asyncio.Timeout | None = None
+        """Begins anew with each part that comes, but not for ever."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        size, clock = 0, asyncio.get_running_loop().time
+        last = clock() + LONGEST_UPLOAD
         async for chunk in self._request.content.iter_any():
+            if self.patience is not None and not self.patience.expired():
+                self.patience.reschedule(min(clock() + self._seconds, last))
             size += len(chunk)
             if size > self._limit:
                 self.is_too_large = True

@@ -93,10 +93,10 @@ class Instance:
     @classmethod
     async def _start_module(cls, id_: str, setting: Setting, environment: Mapping[str, str]) -> Instance:
         token = secrets.token_urlsafe(32)
-        conversation = Conversation(setting.name, token, setting.board, setting.logs.note)
+        conversation = Conversation(setting.name, token, setting.board, setting.logs.note, setting.clock)
         conversation.loses_lines = setting.module.identify == "listener"
         register_secret(token, holder=conversation)
-        stdio = StdioTransport(conversation, setting.clock)
+        stdio = StdioTransport(conversation)
         conversation.attach(stdio)
         process, listener = None, None
         try:

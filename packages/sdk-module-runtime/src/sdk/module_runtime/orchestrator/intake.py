@@ -9,30 +9,28 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-MESSAGES_A_SECOND: Final = 30_000.0
-BURST: Final = 30_000.0
+    from sdk.module_runtime.orchestrator.allowance import Allowance
+
 _AT_ONCE: Final = 128
 
 T = TypeVar("T")
 
 
 class Intake(Generic[T]):
-    """Hands messages to ``handle``, some in each turn of the loop and not more than the rate allows.
+    """Hands messages to ``handle``, some in each turn of the loop, as far as the allowance goes.
 
-    ``reading(False)`` asks the source to wait, ``reading(True)`` to go on.
+    ``reading(False)`` asks the source to wait, ``reading(True)`` to go on. ``cost`` is what a message takes of the
+    allowance, which several sources may share.
     """
 
     def __init__(
         self,
         handle: Callable[[T], None],
         reading: Callable[[bool], None],
-        clock: Callable[[], float],
-        *,
-        rate: float = MESSAGES_A_SECOND,
-        burst: float = BURST,
+        allowance: Allowance,
+        cost: Callable[[T], float],
     ) -> None:
-        self._handle, self._reading, self._clock = handle, reading, clock
-        self._rate, self._burst, self._allowance, self._at = rate, burst, burst, clock()
+        self._handle, self._reading, self._allowance, self._cost = handle, reading, allowance, cost
         self._backlog: deque[T] = deque()
         self._next: asyncio.Handle | None = None
         self._held = False
@@ -67,24 +65,18 @@ class Intake(Generic[T]):
 
     def _run(self) -> None:
         self._next = None
-        loop = asyncio.get_running_loop()
-        allowed = self._allowed(min(len(self._backlog), _AT_ONCE))
-        for _ in range(allowed):
+        wait = 0.0
+        for _ in range(_AT_ONCE):
             if self._held or not self._backlog:
+                break
+            if not self._allowance.take(self._cost(self._backlog[0])):
+                wait = self._allowance.wait()
                 break
             self._handle(self._backlog.popleft())
         if self._backlog and not self._held and self._next is None:
-            wait = 0.0 if allowed else 100 / self._rate
+            loop = asyncio.get_running_loop()
             self._next = loop.call_later(wait, self._run) if wait else loop.call_soon(self._run)
         self._pause(bool(self._backlog) or self._held)
-
-    def _allowed(self, wanted: int) -> int:
-        now = self._clock()
-        self._allowance = min(self._burst, self._allowance + (now - self._at) * self._rate)
-        self._at = now
-        granted = min(wanted, int(self._allowance))
-        self._allowance -= granted
-        return granted
 
     def _pause(self, paused: bool) -> None:
         if paused != self._paused:

@@ -19,6 +19,8 @@ from sdk.module_runtime.channels.channel import Channel
 from sdk.module_runtime.channels.sockets import listen_tcp, listen_unix
 from sdk.module_runtime.errors import LinkClosed, ProtocolError
 from sdk.module_runtime.orchestrator import happenings
+from sdk.module_runtime.orchestrator.allowance import Allowance
+from sdk.module_runtime.orchestrator.conversation import cost_of
 from sdk.module_runtime.orchestrator.intake import Intake
 from sdk.module_runtime.protocol.extensions import Hello
 from sdk.module_runtime.protocol.formats import Format, convert
@@ -40,6 +42,8 @@ _log = get_logger(__name__)
 PROOF_WITHIN: Final = 5.0
 """Seconds from the connection to a right ``hello``."""
 MOST_UNPROVEN: Final = 8
+NOTES_A_SECOND: Final = 0.1
+NOTES_AT_ONCE: Final = 60.0
 MOST_CHANNELS: Final = 8
 LARGEST_HELLO: Final = 4096
 HEARTBEAT: Final = 10.0
@@ -95,6 +99,7 @@ class Listener:
         self.by_token, self.clock = by_token, clock
         self.conversation = conversation
         self.unproven = 0
+        self.noting = Allowance(NOTES_A_SECOND, NOTES_AT_ONCE, clock)
         self.incoming: set[ChannelTransport] = set()
         self.transports: set[ChannelTransport] = set()
         """Those of ``incoming`` that are proven."""
@@ -170,7 +175,12 @@ class ChannelTransport:
         self.channel = Channel(self._take, label=label, max_payload=LARGEST_HELLO)
         self.channel.opened = self._opened
         self.channel.closed.add_done_callback(self._closed)
-        self._intake: Intake[Frame] = Intake(self._frame, lambda wanted: self.channel.hold(not wanted), listener.clock)
+        self._intake: Intake[Frame] = Intake(
+            self._frame,
+            lambda wanted: self.channel.hold(not wanted),
+            self._conversation.allowance,
+            lambda frame: cost_of(frame.payload),
+        )
         listener.incoming.add(self)
         listener.unproven += 1
         self._patience = asyncio.get_running_loop().call_later(PROOF_WITHIN, self._too_late)
@@ -235,6 +245,8 @@ class ChannelTransport:
         self.channel.abort(reason)
 
     def _note(self, reason: str) -> None:
+        if not self._listener.noting.take():
+            return  # a stranger that comes again and again fills no log
         _log.warning("channel_refused", module_id=self._conversation.module_id, channel=self.label, reason=reason)
         self._conversation.tell(happenings.REFUSED, channel=self.label, reason=reason)
 

@@ -16,7 +16,8 @@ from uuid import uuid4
 
 from sdk.module_runtime.channels.channel import Channel
 from sdk.module_runtime.errors import LinkClosed, ProtocolError, RuntimeModuleError
-from sdk.module_runtime.orchestrator.conversation import Conversation
+from sdk.module_runtime.orchestrator.allowance import Allowance
+from sdk.module_runtime.orchestrator.conversation import UNITS_A_SECOND, UNITS_AT_ONCE, Conversation, cost_of
 from sdk.module_runtime.orchestrator.intake import Intake
 from sdk.module_runtime.protocol import registration as wire
 from sdk.module_runtime.protocol.extensions import Hello
@@ -42,6 +43,8 @@ MOST_CONNECTIONS: Final = 512
 MOST_ENDPOINTS: Final = 1024
 LARGEST_REQUEST: Final = 256 * 1024
 LONGEST_NAME: Final = 63
+REGISTRATIONS_A_SECOND: Final = 1.0
+REGISTRATIONS_AT_ONCE: Final = 100.0
 SILENT_AFTER: Final = 90.0
 """Seconds without a heartbeat, after which a module is not sent anything. The Rust server sends one every 30."""
 FORGOTTEN_AFTER: Final = 600.0
@@ -88,6 +91,9 @@ class Registrar:
         self.connections: set[_Connection] = set()
         self.clock = clock
         self._board, self._taken, self._key, self._note = board, frozenset(taken), key, note
+        self.allowance = Allowance(UNITS_A_SECOND, UNITS_AT_ONCE, clock)
+        """Shared by all connections: who they are is not known before they say it."""
+        self._registering = Allowance(REGISTRATIONS_A_SECOND, REGISTRATIONS_AT_ONCE, clock)
         self._modules: dict[UUID, Registered] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -170,6 +176,8 @@ class Registrar:
             raise _Refused(f"name taken: {info.name}")
         if before is not None:  # it was silent for long, or unwell: the newcomer is it, restarted
             self._remove(before)
+        if not self._registering.take():
+            raise _Refused("too many registrations; try again later")
         if len(self._modules) >= MOST_REGISTERED:
             raise _Refused(f"{MOST_REGISTERED} modules are registered already")
 
@@ -191,7 +199,8 @@ class Registrar:
             Endpoint(path=each.path, methods=each.methods, auth=each.auth) for each in request.capabilities.endpoints
         ]
         address = (module.info.metadata or {}).get("address", "")
-        module.conversation.announce(Announce(listen=address, endpoints=endpoints))
+        if not module.conversation.announce(Announce(listen=address, endpoints=endpoints)):
+            return wire.CapabilitiesResponse(response_type="capabilities", success=False, error="told too often")
         self._judge(module)
         return wire.CapabilitiesResponse(response_type="capabilities", success=True)
 
@@ -250,7 +259,10 @@ class _Connection:
         self.channel = Channel(self._take, label=label, max_payload=LARGEST_REQUEST)
         self.channel.closed.add_done_callback(self._closed)
         self._intake: Intake[Frame] = Intake(
-            self._frame, lambda wanted: self.channel.hold(not wanted), registrar.clock, rate=10_000, burst=10_000
+            self._frame,
+            lambda wanted: self.channel.hold(not wanted),
+            registrar.allowance,
+            lambda frame: cost_of(frame.payload),
         )
         registrar.connections.add(self)
         if len(registrar.connections) > MOST_CONNECTIONS:

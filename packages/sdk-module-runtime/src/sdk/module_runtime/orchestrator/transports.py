@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from sdk.module_runtime.errors import LinkClosed
+from sdk.module_runtime.orchestrator.conversation import cost_of
 from sdk.module_runtime.orchestrator.intake import Intake
 from sdk.module_runtime.orchestrator.logs import LONGEST_LINE
 from sdk.module_runtime.protocol.lines import MAX_LINE, LineDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sdk.module_runtime.orchestrator.conversation import Conversation
     from sdk.module_runtime.orchestrator.process import Process
     from sdk.module_runtime.protocol.model import WireStruct
@@ -36,10 +35,10 @@ class StdioTransport:
 
     label = "stdio"
 
-    def __init__(self, conversation: Conversation, clock: Callable[[], float]) -> None:
+    def __init__(self, conversation: Conversation) -> None:
         self._conversation, self._process = conversation, None
         self._lines = LineDecoder()
-        self._intake: Intake[bytes] = Intake(self._line, self._reading, clock)
+        self._intake: Intake[bytes] = Intake(self._line, self._reading, conversation.allowance, cost_of)
         self._too_long = 0
 
     _process: Process | None

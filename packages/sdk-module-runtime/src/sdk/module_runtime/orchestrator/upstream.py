@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,8 @@ LARGEST_MESSAGE_BODY: Final = 8 * 1024 * 1024
 CONNECTIONS: Final = 256
 """At once to one module."""
 _CHUNK: Final = 65_536
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class BodyTooLarge(Exception):
@@ -99,7 +102,7 @@ class Upstreams:
             )
         except (ClientError, OSError, ValueError) as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from error
-        if response.content_length is not None and response.content_length <= _CHUNK:
+        if method != "HEAD" and response.content_length is not None and response.content_length <= _CHUNK:
             try:
                 whole = await response.read()
             except (ClientError, OSError) as error:
@@ -120,6 +123,8 @@ class Upstreams:
         answer = await conversation.http(method, uri, single(headers), whole)
         if not 200 <= answer.status_code < 600:
             raise Unreachable(f"it answered with the status {answer.status_code}")
+        if not all(_NAME.fullmatch(name) and not _CONTROL.search(value) for name, value in answer.headers.items()):
+            raise Unreachable("it answered with a header that HTTP cannot carry")
         return Answer(answer.status_code, list(answer.headers.items()), answer.body or b"")
 
     def _session(self, where: SocketAddress | str) -> ClientSession:

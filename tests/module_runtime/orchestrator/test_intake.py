@@ -1,0 +1,66 @@
+"""What a source brings is handled in order, some at a time, and as far as it is allowed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdk.module_runtime.orchestrator.allowance import Allowance
+from sdk.module_runtime.orchestrator.intake import Intake
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 10), st.floats(0.1, 50)), min_size=1, max_size=60),
+    st.floats(0.5, 20),
+    st.floats(1, 100),
+)
+def test_no_more_is_granted_than_the_rate_the_burst_and_one_debt(
+    asked: list[tuple[float, float]], rate: float, burst: float
+) -> None:
+    now = [0.0]
+    allowance = Allowance(rate, burst, lambda: now[0])
+    granted, largest = 0.0, 0.0
+    for pause, cost in asked:
+        now[0] += pause
+        if allowance.take(cost):
+            granted += cost
+            largest = max(largest, cost)
+        else:
+            waited = allowance.wait()
+            assert waited > 0
+            assert waited <= (largest + 1) / rate + 1e-6
+    assert granted <= burst + now[0] * rate + largest + 1e-6
+
+
+async def test_a_flood_waits_and_is_handled_in_order_and_the_loop_turns_meanwhile() -> None:
+    handled: list[int] = []
+    reading: list[bool] = []
+    allowance = Allowance(1_000, 100, asyncio.get_running_loop().time)
+    intake: Intake[int] = Intake(handled.append, reading.append, allowance, lambda _: 1.0)
+    intake.put(range(300))
+    assert 0 < len(handled) <= 128
+    assert reading == [False]
+    async with asyncio.timeout(10):
+        while len(handled) < 300:  # noqa: ASYNC110 - every turn of the loop counts
+            await asyncio.sleep(0)
+    assert handled == list(range(300))
+    assert reading[-1] is True
+
+
+async def test_what_is_held_waits_and_what_is_closed_is_forgotten() -> None:
+    handled: list[int] = []
+    allowance = Allowance(1e6, 1e6, asyncio.get_running_loop().time)
+    intake: Intake[int] = Intake(handled.append, lambda _: None, allowance, lambda _: 1.0)
+    intake.hold(True)
+    intake.put([1, 2])
+    assert handled == []
+    intake.hold(False)
+    await asyncio.sleep(0)
+    assert handled == [1, 2]
+    intake.hold(True)
+    intake.put([3])
+    intake.close()
+    intake.flush()
+    assert handled == [1, 2]
