@@ -13,13 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sdk.chaintracks.consensus.fields import header_hash, pack_header
 from sdk.chaintracks.server import ServerOptions
 from sdk.chaintracks.server.options import MAX_BODY
 from sdk.chaintracks.server.websocket import BURST
-from sdk.core.header import BlockHeader
 from sdk.service.http_app import Limits, server
-from support.header_rig import GENESIS, grown
+from support.header_rig import GENESIS, grown, many
 from support.header_server import FREE, header_server
 from support.memory import resident
 
@@ -225,22 +223,6 @@ async def test_requests_sent_ahead_without_reading_answers_wait_in_the_senders_s
         for task in stuck:
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
-
-
-def many(count: int) -> list[BlockHeader]:
-    """Headers from the first on, mined without ado."""
-    parts, last, moment = [GENESIS.to_bytes()], header_hash(GENESIS.to_bytes()), GENESIS.time
-    for number in range(1, count):
-        moment, nonce = moment + 600, 0
-        while (found := header_hash(one := _packed(last, number, moment, nonce)))[31] >= 0x7F:
-            nonce += 1
-        parts.append(one)
-        last = found
-    return [BlockHeader.from_bytes(each) for each in parts]
-
-
-def _packed(last: bytes, number: int, moment: int, nonce: int) -> bytes:
-    return pack_header(0x20000000, last, number.to_bytes(32, "little"), moment, 0x207FFFFF, nonce)
 
 
 @pytest.mark.usefixtures("small_buffers")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from sdk.chaintracks.consensus.fields import header_hash, pack_header
 from sdk.core.chain import MOCK
 from sdk.core.header import BlockHeader
 
@@ -42,6 +43,22 @@ def grown(chain: Sequence[BlockHeader], count: int, *, salt: str = "") -> list[B
     for _ in range(count):
         longer.append(mined(longer[-1], salt=salt))
     return longer
+
+
+def many(count: int) -> list[BlockHeader]:
+    """Headers from the first on, mined without ado."""
+    parts, last, moment = [GENESIS.to_bytes()], header_hash(GENESIS.to_bytes()), GENESIS.time
+    for number in range(1, count):
+        moment, nonce = moment + 600, 0
+        while (found := header_hash(one := _packed(last, number, moment, nonce)))[31] >= 0x7F:
+            nonce += 1
+        parts.append(one)
+        last = found
+    return [BlockHeader.from_bytes(each) for each in parts]
+
+
+def _packed(last: bytes, number: int, moment: int, nonce: int) -> bytes:
+    return pack_header(0x20000000, last, number.to_bytes(32, "little"), moment, 0x207FFFFF, nonce)
 
 
 def raw(headers: Sequence[BlockHeader]) -> bytes:

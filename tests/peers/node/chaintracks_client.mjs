@@ -9,6 +9,7 @@ const operations = {
     const value = await new ChaintracksServiceClient('mock', url)[method](...args)
     return value === undefined ? null : value
   },
+  methods: async () => Object.getOwnPropertyNames(ChaintracksServiceClient.prototype),
   tracker: async ({ url, root, height }) => {
     const tracker = new ChaintracksChainTracker('test', new ChaintracksServiceClient('test', url))
     return { valid: await tracker.isValidRootForHeight(root, height), height: await tracker.currentHeight() }
