@@ -42,13 +42,6 @@ class Matcher:
         if merged:
             self._automaton.make_automaton()
 
-    def redact(self, text: str) -> str:
-        """``text`` with each run of overlapping forms replaced: of ``abcd`` and ``abcdef`` no tail stays behind."""
-        if not self.longest:
-            return text
-        spans = self.spans(text)
-        return replace_spans(text, spans) if spans else text
-
     def spans(self, text: str) -> list[Span]:
         """Where forms stand, in order; those that overlap are one span."""
         if not self.longest:
@@ -76,6 +69,30 @@ class Matcher:
         if undecided and text[undecided - 1] in BASE64_CHARACTERS:
             undecided -= 1  # it may hold bits of what begins after it
         return undecided
+
+
+class Matchers:
+    """Several as one, for secrets that come one by one: only the layer a new one is put into is made anew."""
+
+    __slots__ = ("_layers", "longest")
+
+    def __init__(self, layers: Iterable[Matcher]) -> None:
+        self._layers = tuple(layer for layer in layers if layer.longest)
+        self.longest = max((layer.longest for layer in self._layers), default=0)
+
+    def redact(self, text: str) -> str:
+        """``text`` with each run of overlapping forms replaced: of ``abcd`` and ``abcdef`` no tail stays behind."""
+        spans = self.spans(text)
+        return replace_spans(text, spans) if spans else text
+
+    def spans(self, text: str) -> list[Span]:
+        """Where forms stand, in order; those that overlap are one span."""
+        found = [span for layer in self._layers for span in layer.spans(text)]
+        return list(merge_spans(sorted(found))) if len(self._layers) > 1 else found
+
+    def undecided_from(self, text: str) -> int:
+        """From where on a longer text could hold a form that ``spans(text)`` does not show in full; at most ``len``."""
+        return min((layer.undecided_from(text) for layer in self._layers), default=len(text))
 
 
 def _pieces(form: Form) -> Iterator[Form]:

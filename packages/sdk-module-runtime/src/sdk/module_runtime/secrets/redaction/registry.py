@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sdk.module_runtime.secrets.redaction.forms import MINIMUM_LENGTH, forms_of
-from sdk.module_runtime.secrets.redaction.matcher import Matcher
+from sdk.module_runtime.secrets.redaction.matcher import Matcher, Matchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 DEFAULT_GRACE: Final = 3600.0
 """Seconds. A rotated value still stands in buffers, retries and tracebacks, and may still open something."""
+
+
+_MOST_RECENT: Final = 32
+"""Secrets that are matched apart from the others, so that one that is added costs what these cost, not what all do."""
 
 
 @dataclass(slots=True)
@@ -49,7 +53,9 @@ class SecretRegistry:
         self._entries: dict[str | bytes, _Entry] = {}
         self._lock = threading.Lock()
         self._dropped: deque[tuple[str | bytes, float]] = deque()  # by finalizers, which may run inside the lock
-        self._matcher: Matcher | None = Matcher(())
+        self._recent: list[frozenset[Form]] = []
+        self._others: Matcher | None = Matcher(())  # of those that are not recent
+        self._matcher: Matchers | None = Matchers(())
         self._next_forget = float("inf")
 
     def __repr__(self) -> str:
@@ -80,7 +86,7 @@ class SecretRegistry:
             entry.forget_at = float("inf")
             if value not in self._entries:
                 self._entries[value] = entry
-                self._matcher = None
+                self._add(entry.forms)
         return True
 
     def retire(self, value: str | bytes) -> None:
@@ -96,7 +102,7 @@ class SecretRegistry:
         """``text`` without any registered secret."""
         return self.matcher().redact(text)
 
-    def matcher(self) -> Matcher:
+    def matcher(self) -> Matchers:
         """What finds the secrets registered now; built anew after a change, at the first use."""
         matcher = self._matcher
         if matcher is not None and not self._dropped and self._clock() < self._next_forget:
@@ -104,8 +110,21 @@ class SecretRegistry:
         with self._lock:
             self._settle()
             if self._matcher is None:
-                self._matcher = Matcher(form for entry in self._entries.values() for form in entry.forms)
+                if self._others is None:
+                    self._others = Matcher(form for entry in self._entries.values() for form in entry.forms)
+                recent = Matcher(form for forms in self._recent for form in forms)
+                self._matcher = Matchers((self._others, recent))
             return self._matcher
+
+    def _add(self, forms: frozenset[Form]) -> None:
+        self._recent.append(forms)
+        self._matcher = None
+        if len(self._recent) > _MOST_RECENT:
+            self._match_anew()
+
+    def _match_anew(self) -> None:
+        self._recent.clear()
+        self._others = self._matcher = None
 
     def _drop(self, value: str | bytes) -> None:
         """A holder is gone. Called by the garbage collector at any point of any thread: takes no lock."""
@@ -120,9 +139,11 @@ class SecretRegistry:
         now = self._clock()
         if now < self._next_forget:
             return
-        for value in [value for value, entry in self._entries.items() if entry.forget_at <= now]:
-            del self._entries[value]
-            self._matcher = None
+        forgotten = [value for value, entry in self._entries.items() if entry.forget_at <= now]
+        if forgotten:
+            for value in forgotten:
+                del self._entries[value]
+            self._match_anew()
         self._next_forget = min((entry.forget_at for entry in self._entries.values()), default=float("inf"))
 
     def _begin_grace(self, entry: _Entry, when: float) -> None:
