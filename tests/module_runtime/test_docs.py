@@ -32,7 +32,7 @@ def blocks(page: Path, language: str) -> list[tuple[str, str]]:
 
 PROGRAMS = [(page.name, *each) for page in PAGES for each in blocks(page, "python")]
 COMMANDS = [(page.name, each) for page in PAGES for each, _ in blocks(page, "console")]
-STACKS = [(page.name, each) for page in (*PAGES, README) for each, _ in blocks(page, "toml")]
+STACKS = [(page.name, each) for page in (*PAGES, README) for each, _ in blocks(page, "toml") if "command = " in each]
 
 
 def test_there_is_something_to_run() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import sys
 import tomllib
 import traceback
 from pathlib import Path
@@ -33,6 +34,7 @@ from sdk.module_runtime.secrets import (
     KeyringProvider,
     MemoryProvider,
     OrchestratorProvider,
+    SecretClient,
     chosen_provider,
 )
 from sdk.module_runtime.secrets.errors import (
@@ -183,7 +185,7 @@ async def test_a_file_is_followed_values_too_and_a_damaged_one_changes_nothing(t
     path.write_text('A = "one a"\nB = "one b"\n')
     provider, changes = FileProvider(path), asyncio.Queue[Change]()
     provider.on_change(changes.put)
-    provider.watch()
+    provider.start()
     try:
         _write(path, 'A = "two a"\nC = "one c"\n')
         change = await asyncio.wait_for(changes.get(), 10)
@@ -195,6 +197,26 @@ async def test_a_file_is_followed_values_too_and_a_damaged_one_changes_nothing(t
         assert (await provider.get("A")).secret.expose() == "three a"
     finally:
         await provider.close()
+
+
+@pytest.mark.parametrize("library", ["watchfiles", "none"])
+async def test_a_folder_that_goes_and_comes_back_is_followed_with_the_library_or_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    if library == "none":
+        monkeypatch.setitem(sys.modules, "watchfiles", None)
+    path = tmp_path / "folder" / "secrets.toml"
+    path.parent.mkdir()
+    path.write_text('A = "one a"')
+    heard = asyncio.Queue[str]()
+    async with SecretClient(FileProvider(path)) as secrets:
+        secrets.subscribe(["A"], lambda _name, secret: heard.put_nowait(secret.expose() if secret else "gone"))
+        path.parent.rename(tmp_path / "away")
+        assert (await secrets.get("A")).expose() == "one a"
+        path.parent.mkdir()
+        path.write_text('A = "two a"')
+        assert await asyncio.wait_for(heard.get(), 20) == "two a"
+        assert (await secrets.get("A", "cache_only")).expose() == "two a"
 
 
 def _write(path: Path, text: str, *, replace: bool = False) -> None:
@@ -215,7 +237,7 @@ async def test_a_folder_of_files_is_read_and_followed_as_kubernetes_mounts_it(tm
     assert await provider.names() == ["TOKEN"]
     assert (await provider.get("TOKEN")).secret.expose() == "token 1"
     provider.on_change(changes.put)
-    provider.watch()
+    provider.start()
     (tmp_path / "..new").symlink_to("..2")
     (tmp_path / "..new").rename(tmp_path / "..data")
     assert (await asyncio.wait_for(changes.get(), 10)).changed == {"TOKEN"}

@@ -105,9 +105,10 @@ class SecretClient:
         await self.close()
 
     def start(self) -> None:
-        """Follow rotations and refresh what is in use."""
+        """Follow rotations and other changes, and refresh what is in use."""
         if self._end is None:
             self._end = self._provider.on_change(self._changed)
+            self._provider.start()
             self._spawn(self._refresh_for_ever())
 
     async def close(self) -> None:

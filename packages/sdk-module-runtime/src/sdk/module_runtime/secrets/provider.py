@@ -71,6 +71,9 @@ class SecretProvider(ABC):
     async def close(self) -> None:  # noqa: B027 - nothing is the usual case
         """Stop watching and give back what is held."""
 
+    def start(self) -> None:  # noqa: B027 - nothing is the usual case
+        """Begin to look for changes, within a running loop."""
+
     def on_change(self, listener: Callable[[Change], Awaitable[None]]) -> Callable[[], None]:
         """``listener`` is awaited after each change that the source sees; the result ends it."""
         self._listeners.append(listener)

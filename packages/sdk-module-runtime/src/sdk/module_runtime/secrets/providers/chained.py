@@ -71,6 +71,10 @@ class ChainedProvider(SecretProvider):
         if provider is not None:
             await provider.acknowledge(rotation_id, success=success, message=message)
 
+    def start(self) -> None:
+        for provider in self._providers:
+            provider.start()
+
     async def close(self) -> None:
         for end in self._ends:
             end()

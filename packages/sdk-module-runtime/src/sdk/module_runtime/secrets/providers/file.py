@@ -23,7 +23,7 @@ from sdk.module_runtime.secrets.typed import Secret
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 _log = get_logger(__name__)
 _LARGEST: Final = 1 << 20
@@ -35,7 +35,7 @@ _LOOK_EVERY: Final = 2_000
 class FileProvider(SecretProvider):
     """Values are those of the last good reading: a file that is being edited, or damaged, changes nothing.
 
-    ``watch`` follows changes, of values too. A table is rewritten whole by ``set`` and ``delete``, without comments;
+    ``start`` follows changes, of values too. A table is rewritten whole by ``set`` and ``delete``, without comments;
     processes that do so at once wait for one another. A folder is read-only.
     """
 
@@ -49,7 +49,7 @@ class FileProvider(SecretProvider):
         self._read = read_folder if self._is_folder else read_table
         self._secrets = self._wrapped(self._read(self.path))
         self._watcher: asyncio.Task[None] | None = None
-        self._stop = asyncio.Event()
+        self._stop, self._reading = asyncio.Event(), asyncio.Lock()
 
     async def get(self, name: str) -> Fetched:
         secret = self._secrets.get(check_name(name))
@@ -76,8 +76,9 @@ class FileProvider(SecretProvider):
 
     async def refresh(self) -> Change:
         """Read again, and tell what is different."""
-        found = self._wrapped(await asyncio.to_thread(self._read, self.path))
-        known, self._secrets = self._secrets, found
+        async with self._reading:
+            found = self._wrapped(await asyncio.to_thread(self._read, self.path))
+            known, self._secrets = self._secrets, found
         change = Change(
             added=frozenset(found.keys() - known.keys()),
             changed=frozenset(name for name in found.keys() & known.keys() if found[name] != known[name]),
@@ -86,7 +87,7 @@ class FileProvider(SecretProvider):
         await self._tell(change)
         return change
 
-    def watch(self) -> None:
+    def start(self) -> None:
         """Follow changes from now on, until ``close``."""
         if self._watcher is None:
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
@@ -97,12 +98,27 @@ class FileProvider(SecretProvider):
             await self._watcher
 
     async def _watch(self) -> None:
+        seen = None
+        while not self._stop.is_set():
+            try:
+                async for _ in self._signs():
+                    seen, before = await asyncio.to_thread(_signature, self.path, self._is_folder), seen
+                    if seen != before:
+                        await self.refresh()
+            except (ConfigurationError, OSError, RuntimeError) as error:  # the last is the library's, for what is gone
+                _log.warning("secret_file_unreadable", path=str(self.path), reason=str(error))
+                await self._pause()
+
+    async def _signs(self) -> AsyncIterator[None]:
+        """Whenever something may have changed, and from time to time."""
         try:
             from watchfiles import awatch
-        except ImportError:
-            raise ConfigurationError("to watch a file of secrets, install sdk-module-runtime[watch]") from None
+        except ImportError:  # the extra is not installed: look instead of being told
+            while not self._stop.is_set():
+                yield
+                await self._pause()
+            return
         folder = self.path if self._is_folder else self.path.parent  # a file that is replaced is another file
-        seen = None
         async for _changes in awatch(
             folder,
             stop_event=self._stop,
@@ -112,13 +128,11 @@ class FileProvider(SecretProvider):
             rust_timeout=_LOOK_EVERY,
             yield_on_timeout=True,
         ):
-            seen, before = await asyncio.to_thread(_signature, self.path, self._is_folder), seen
-            if seen == before:
-                continue
-            try:
-                await self.refresh()
-            except ConfigurationError as error:
-                _log.warning("secret_file_unreadable", path=str(self.path), reason=str(error))
+            yield
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), _LOOK_EVERY / 1000)
 
     def _wrapped(self, values: dict[str, str]) -> dict[str, Secret[str]]:
         return {name: Secret(value) for name, value in values.items()}
