@@ -159,7 +159,8 @@ class Chaintracks:
             return f"no source has confirmed the tip for {age:.0f} s"
         old = self.clock().timestamp() - self.chain.tip.time
         if self._max_tip_age is not None and old > self._max_tip_age:
-            return f"the tip at height {self.chain.tip.height} is {old / 3600:.0f} hours old: the sources are behind"
+            behind = f"the tip at height {self.chain.tip.height} is {old / 3600:.0f} hours old"
+            return f"{behind}: the sources are behind, or the clock is wrong"
         if self.chain.tip.work < self.chain.rules.minimum_work:
             name = self.chain.rules.chain
             return f"at height {self.chain.tip.height} the chain has less work than {name} is known to have"

@@ -122,7 +122,9 @@ def _future_fault(time: int, now: int | None, unchecked: list[str]) -> Fault | N
     if now is None:
         unchecked.append(FUTURE)
         return None
-    return None if time <= now + FUTURE_LIMIT else ("time-too-new", f"time {time} is over two hours after {now}")
+    if time <= now + FUTURE_LIMIT:
+        return None
+    return "time-too-new", f"time {time} is over two hours after {now}, if the clock here is right"
 
 
 def _version_fault(rules: Rules, raw: bytes, height: int) -> Fault | None:
