@@ -31,6 +31,7 @@ def blocks(page: Path, language: str) -> list[tuple[str, str]]:
 
 
 PROGRAMS = [(page.name, *each) for page in PAGES for each in blocks(page, "python")]
+PROGRAMS += [(README.name, *each) for each in blocks(README, "python") if "jwt_middleware" in each[0]]
 COMMANDS = [(page.name, each) for page in PAGES for each, _ in blocks(page, "console")]
 STACKS = [(page.name, each) for page in (*PAGES, README) for each, _ in blocks(page, "toml") if "command = " in each]
 
