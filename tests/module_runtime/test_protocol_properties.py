@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sdk.module_runtime.errors import ProtocolError
-from sdk.module_runtime.protocol import bincode, init, messages
+from sdk.module_runtime.protocol import bincode, init, messages, packed
 from sdk.module_runtime.protocol.envelope import Message, MessageMetadata, wrap_json
-from sdk.module_runtime.protocol.formats import Format, convert, pack, unpack
+from sdk.module_runtime.protocol.formats import EncodedMessage, Format, convert, pack, unpack
 from sdk.module_runtime.protocol.frame import Frame, FrameDecoder, encode_frame
 from sdk.module_runtime.protocol.json_text import MAX_DEPTH, parse_json
 
@@ -217,3 +218,37 @@ def test_no_number_that_json_lacks_is_written_as_null_however_deep(path: list[st
         held = [1, None, held] if each == "list" else {"a": None, "b": held, "c": "null"}
     with pytest.raises(ProtocolError):
         messages.ServiceOperationResult(success=True, result=held).to_json()
+
+
+PACKED = [
+    messages.HttpResponse(request_id="r", status_code=200, headers={"a": "b"}, body=bytes(range(256))),
+    messages.RouteToModule(
+        target_module_id="m",
+        target_endpoint="e",
+        request_id=UUID(int=1),
+        payload=EncodedMessage(data=bytes(100), format="Binary"),
+    ),
+]
+
+
+@pytest.mark.parametrize("message", PACKED)
+def test_what_carries_bytes_survives_message_pack_and_is_shorter(message: messages.ModuleToOrchestrator) -> None:
+    payload, format_ = packed.encode(message, packs=True)
+    assert format_ is Format.MESSAGE_PACK
+    assert len(payload) < len(message.to_json())
+    assert packed.decode_from_module(payload, format_) == message
+    assert packed.encode(message, packs=False) == (message.to_json(), Format.JSON)
+
+
+@given(st.binary(max_size=60) | JSON.map(pack))
+def test_message_pack_of_a_peer_is_read_or_refused(data: bytes) -> None:
+    for decode in (packed.decode_from_module, packed.decode_from_orchestrator):
+        with pytest.raises(ProtocolError):
+            decode(data, Format.MESSAGE_PACK)
+
+
+def test_free_form_values_come_as_json_alone() -> None:
+    message = messages.ServiceOperation(connection_id="c", service_type="Cache", operation="get", params={"key": "k"})
+    assert packed.encode(message, packs=True)[1] is Format.JSON
+    with pytest.raises(ProtocolError):
+        packed.decode_from_module(packed.pack_message(message), Format.MESSAGE_PACK)

@@ -31,6 +31,9 @@ async def build(context: ModuleContext) -> web.Application:
             }
         )
 
+    async def mirror(request: web.Request) -> web.Response:
+        return web.Response(body=(await request.read())[::-1])
+
     async def secret(request: web.Request) -> web.Response:
         assert context.link is not None
         value, _ = await context.link.get_secret(request.match_info["name"], timeout=30)
@@ -111,6 +114,7 @@ async def build(context: ModuleContext) -> web.Application:
     app.router.add_get("/careless", careless)
     app.router.add_post("/offer/{name}", offer)
     app.router.add_get("/providers", find)
+    app.router.add_post("/mirror", mirror)
     app.router.add_get("/slow", slow)
     app.router.add_get("/streamed", streamed)
     app.router.add_get("/noisy", noisy)

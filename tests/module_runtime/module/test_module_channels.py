@@ -15,7 +15,10 @@ from sdk.module_runtime.channels.channel import Channel
 from sdk.module_runtime.channels.sockets import listen_tcp, listen_unix
 from sdk.module_runtime.channels.streams import Streams
 from sdk.module_runtime.channels.tls import server_context
+from sdk.module_runtime.protocol.extensions import Hello
 from sdk.module_runtime.protocol.formats import Format
+from sdk.module_runtime.protocol.messages import HttpRequest, HttpResponse
+from sdk.module_runtime.protocol.packed import decode_from_module, encode, pack_message
 from support.certificates import certificates
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.channels.streams import IncomingStream
     from sdk.module_runtime.protocol.frame import Frame
+    from sdk.module_runtime.protocol.messages import ModuleToOrchestrator
 
 PROGRAM = Path(__file__).parent / "echo_module.py"
 INIT = {"orchestrator_api": "x", "module_id": "echo", "env": {}, "listen": "127.0.0.1:0"}
@@ -38,6 +42,7 @@ class Orchestrator:
     def __init__(self) -> None:
         self.heard: asyncio.Queue[tuple[Channel, dict[str, Any]]] = asyncio.Queue()
         self.channels: asyncio.Queue[Channel] = asyncio.Queue()
+        self.packed: asyncio.Queue[Frame] = asyncio.Queue()
         self.streams: Streams | None = None
         self._open: list[asyncio.Server | Channel] = []
 
@@ -61,12 +66,19 @@ class Orchestrator:
                 assert self.streams is not None
                 self.streams.take(frame.payload)
                 return
+            if frame.format is Format.MESSAGE_PACK:
+                self.packed.put_nowait(frame)
+                return
             self.heard.put_nowait((channel, json.loads(frame.payload)))
 
-        channel = Channel(take)
+        channel = Channel(take, message_pack=True)
         self._open.append(channel)
         channel.opened = lambda: self.channels.put_nowait(channel)
         return channel
+
+    async def hear_packed(self) -> Frame:
+        """A frame of MessagePack."""
+        return await self.packed.get()
 
     async def hear(self) -> tuple[Channel, dict[str, Any]]:
         channel, message = await self.heard.get()
@@ -108,6 +120,10 @@ async def line(process: asyncio.subprocess.Process) -> dict[str, Any]:
     message = json.loads(said)
     assert isinstance(message, dict)
     return message
+
+
+def _decoded(frame: Frame) -> ModuleToOrchestrator:
+    return decode_from_module(frame.payload, frame.format)
 
 
 def ask(uri: str, id_: str = "r") -> dict[str, Any]:
@@ -208,6 +224,27 @@ async def test_large_data_goes_both_ways_in_chunks(orchestrator: Orchestrator, t
         orchestrator.say(channel, **ask("/streamed"))
         assert await (await incoming.get()).read(1 << 24) == data[::-1]
         assert (await orchestrator.hear())[1]["status_code"] == 200
+
+
+async def test_bytes_go_as_message_pack_once_both_ends_have_said_so(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
+    offer = ipc(tmp_path / "s") | {"extensions": ["hello", "msgpack"]}
+    async with module(**offer):
+        channel = await orchestrator.channels.get()
+        hello = _decoded(await orchestrator.hear_packed())
+        assert hello == Hello(module_id="echo", auth_token=TOKEN)
+        body = bytes(range(256)) * 1000
+        request = HttpRequest(request_id="r", method="POST", uri="/mirror", headers={}, body=body)
+        channel.send(*encode(request, packs=True))
+        frame = await orchestrator.hear_packed()
+        assert len(frame.payload) < len(body) + 500
+        answer = _decoded(frame)
+        assert isinstance(answer, HttpResponse)
+        assert answer.body == body[::-1]
+        channel.send(pack_message(request), Format.MESSAGE_PACK)
+        await orchestrator.hear_packed()
+        orchestrator.say(channel, op="heartbeat")
+        assert (await orchestrator.hear())[1] == {"op": "heartbeat_ack"}, "what carries no bytes stays JSON"
 
 
 # --- what is demanded is done, or there is no channel ---

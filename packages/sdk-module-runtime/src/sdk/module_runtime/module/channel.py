@@ -16,10 +16,10 @@ from sdk.module_runtime.channels.tls import TlsFiles, client_context
 from sdk.module_runtime.errors import LinkClosed, LinkTimeout, ProtocolError
 from sdk.module_runtime.module.link import Link
 from sdk.module_runtime.protocol.envelope import wrap_json
-from sdk.module_runtime.protocol.extensions import HELLO, Hello
-from sdk.module_runtime.protocol.formats import Format, convert
+from sdk.module_runtime.protocol.extensions import HELLO, MESSAGE_PACK, Hello
+from sdk.module_runtime.protocol.formats import Format
 from sdk.module_runtime.protocol.init import parse_socket_address
-from sdk.module_runtime.protocol.messages import decode_orchestrator_body
+from sdk.module_runtime.protocol.packed import decode_from_orchestrator, encode, pack_message
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -164,9 +164,9 @@ class ModuleChannel:
         self._changed = asyncio.Event()
 
     async def _once(self, opened: asyncio.Future[None]) -> None:
-        target = self.target
+        target, packs = self.target, MESSAGE_PACK in self._extensions
         channel = await connect(
-            lambda: Channel(self._take, label=target.kind),
+            lambda: Channel(self._take, label=target.kind, message_pack=packs),
             target.address,
             ssl=target.ssl,
             server_name=target.server_name,
@@ -174,7 +174,8 @@ class ModuleChannel:
         )
 
         async def send(message: ModuleToOrchestrator) -> None:
-            channel.send(wrap_json(message.to_json()))
+            payload, format_ = encode(message, packs=packs)
+            channel.send(wrap_json(payload) if format_ is Format.JSON else payload, format_)
             if not channel.is_writable:
                 await self._until_read(channel)
 
@@ -188,7 +189,10 @@ class ModuleChannel:
         )
         try:
             if target.hello is not None:
-                await send(target.hello)
+                if packs:
+                    channel.send(pack_message(target.hello), Format.MESSAGE_PACK)
+                else:
+                    await send(target.hello)
             if self._greeting is not None:
                 await send(self._greeting)
             self.streams = Streams(channel.send, self._on_stream)
@@ -223,7 +227,7 @@ class ModuleChannel:
             self._take_stream(frame.payload, self.streams)
             return
         try:
-            message = decode_orchestrator_body(convert(frame.payload, frame.format, Format.JSON))
+            message = decode_from_orchestrator(frame.payload, frame.format)
         except ProtocolError as error:
             _log.warning("frame_skipped", channel=self.target.kind, reason=str(error))
             return

@@ -23,9 +23,10 @@ from sdk.module_runtime.orchestrator.allowance import Allowance
 from sdk.module_runtime.orchestrator.conversation import cost_of
 from sdk.module_runtime.orchestrator.intake import Intake
 from sdk.module_runtime.protocol.extensions import Hello
-from sdk.module_runtime.protocol.formats import Format, convert
+from sdk.module_runtime.protocol.formats import Format
 from sdk.module_runtime.protocol.init import IpcChannel, TcpChannel
-from sdk.module_runtime.protocol.messages import Heartbeat, decode_module_line
+from sdk.module_runtime.protocol.messages import Heartbeat
+from sdk.module_runtime.protocol.packed import decode_from_module, encode
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -169,10 +170,10 @@ class ChannelTransport:
     def __init__(self, listener: Listener, label: str) -> None:
         self.label = label
         self._listener, self._conversation = listener, listener.conversation
-        self._is_proven = False
+        self._is_proven = self._packs = False
         self._is_counted = True
         self._heard_at = listener.clock()
-        self.channel = Channel(self._take, label=label, max_payload=LARGEST_HELLO)
+        self.channel = Channel(self._take, label=label, max_payload=LARGEST_HELLO, message_pack=listener.by_token)
         self.channel.opened = self._opened
         self.channel.closed.add_done_callback(self._closed)
         self._intake: Intake[Frame] = Intake(
@@ -189,7 +190,7 @@ class ChannelTransport:
 
     def send(self, message: WireStruct) -> None:
         """Bare: Rust reads no other form."""
-        self.channel.send(message.to_json())
+        self.channel.send(*encode(message, packs=self._packs))
 
     def hold(self, held: bool) -> None:
         self._intake.hold(held)
@@ -216,18 +217,19 @@ class ChannelTransport:
             self._intake.put((frame,))
             return
         try:
-            message = decode_module_line(convert(frame.payload, frame.format, Format.JSON))
+            message = decode_from_module(frame.payload, frame.format)
         except ProtocolError:
             message = None
         if isinstance(message, Hello) and self._conversation.is_proven_by(message):
             self._conversation.speaks_extensions = True
+            self._packs = frame.format is Format.MESSAGE_PACK
             self._proven()
         else:
             self._refuse("the first frame is no hello with this module's token")
 
     def _frame(self, frame: Frame) -> None:
         try:
-            message = decode_module_line(convert(frame.payload, frame.format, Format.JSON))
+            message = decode_from_module(frame.payload, frame.format)
         except ProtocolError as error:
             self._conversation.refuse(str(error))
             return

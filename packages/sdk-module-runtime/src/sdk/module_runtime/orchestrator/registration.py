@@ -25,6 +25,7 @@ from sdk.module_runtime.protocol.formats import Format, convert
 from sdk.module_runtime.protocol.json_text import parse_json, write_json
 from sdk.module_runtime.protocol.messages import MODULE_TO_ORCHESTRATOR, Announce, Heartbeat
 from sdk.module_runtime.protocol.model import Codec
+from sdk.module_runtime.protocol.packed import decode_from_module, encode
 from sdk.module_runtime.protocol.services import Endpoint
 from sdk.module_runtime.secrets.redaction import register_secret
 from sdk.service.logging import get_logger
@@ -255,8 +256,9 @@ class _Connection:
         self.label = label
         self._registrar = registrar
         self._module: Registered | None = None
+        self._packs = False
         self._heard_at = registrar.clock()
-        self.channel = Channel(self._take, label=label, max_payload=LARGEST_REQUEST)
+        self.channel = Channel(self._take, label=label, max_payload=LARGEST_REQUEST, message_pack=True)
         self.channel.closed.add_done_callback(self._closed)
         self._intake: Intake[Frame] = Intake(
             self._frame,
@@ -269,7 +271,7 @@ class _Connection:
             self.channel.opened = lambda: self.channel.abort("too many connections")
 
     def send(self, message: WireStruct) -> None:
-        self.channel.send(message.to_json())
+        self.channel.send(*encode(message, packs=self._packs))
 
     def hold(self, held: bool) -> None:
         self._intake.hold(held)
@@ -289,18 +291,22 @@ class _Connection:
 
     def _frame(self, frame: Frame) -> None:
         try:
-            body = _body(frame)
-            if "request_type" in body:
-                answer = self._registrar.answer(body)
-                self._reply(answer if isinstance(answer, dict) else answer.model_dump())
-                return
-            message = MODULE_TO_ORCHESTRATOR.from_value(body)
+            if frame.format is Format.MESSAGE_PACK:
+                message = decode_from_module(frame.payload, frame.format)
+            else:
+                body = _body(frame)
+                if "request_type" in body:
+                    answer = self._registrar.answer(body)
+                    self._reply(answer if isinstance(answer, dict) else answer.model_dump())
+                    return
+                message = MODULE_TO_ORCHESTRATOR.from_value(body)
         except ProtocolError as error:
             self._reply({"response_type": "error", "success": False, "error": str(error)})
             return
         if self._module is not None:
             self._module.conversation.receive(message, self)
         elif isinstance(message, Hello):
+            self._packs = frame.format is Format.MESSAGE_PACK
             self._hello(message)
         else:
             self._refuse("say hello with the token of your registration first")

@@ -10,7 +10,15 @@ from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.port_leases import PortLeases
 from sdk.module_runtime.orchestrator.providers import ProviderRegistry
 from sdk.module_runtime.orchestrator.routes import RoutingTable
-from sdk.module_runtime.protocol.extensions import CORRELATION, DRAIN, HELLO, ROUTED_ANSWER, SECRETS, RoutedError
+from sdk.module_runtime.protocol.extensions import (
+    CORRELATION,
+    DRAIN,
+    HELLO,
+    MESSAGE_PACK,
+    ROUTED_ANSWER,
+    SECRETS,
+    RoutedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -50,7 +58,7 @@ class Switchboard:
     def extensions(self) -> list[str]:
         """What is announced in every InitBlob."""
         secrets = [SECRETS] if self.keeper is not None else []
-        return [CORRELATION, HELLO, ROUTED_ANSWER, DRAIN, *secrets]
+        return [CORRELATION, HELLO, MESSAGE_PACK, ROUTED_ANSWER, DRAIN, *secrets]
 
     def is_ready(self, module_id: str) -> bool:
         conversation = self.conversations.get(module_id)

@@ -1,0 +1,86 @@
+"""Messages that carry bytes, as MessagePack and bare, once both ends said that they read it.
+
+JSON writes each byte as a number. Other messages gain nothing, so they stay JSON, which also decides what a free-form
+value may hold. A module that is announced ``msgpack`` sends its ``hello`` this way, and is answered so from then on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from uuid import UUID
+
+import msgpack  # type: ignore[import-untyped]
+from pydantic import Field
+
+from sdk.module_runtime.errors import ProtocolError
+from sdk.module_runtime.protocol.extensions import Hello
+from sdk.module_runtime.protocol.formats import Format, convert, unpack
+from sdk.module_runtime.protocol.messages import (
+    HttpRequest,
+    HttpResponse,
+    RoutedModuleMessage,
+    RoutedModuleResponse,
+    RouteToModule,
+    decode_module_line,
+    decode_orchestrator_body,
+)
+from sdk.module_runtime.protocol.model import Codec, WireStruct
+
+if TYPE_CHECKING:
+    from sdk.module_runtime.protocol.messages import (
+        ModuleToOrchestrator,
+        OrchestratorToModule,
+    )
+
+_FromModule: TypeAlias = Hello | HttpResponse | RouteToModule
+_ToModule: TypeAlias = HttpRequest | RoutedModuleMessage | RoutedModuleResponse
+_FROM_MODULE: Final[Codec[_FromModule]] = Codec(
+    "MessagePack of a module", Annotated[_FromModule, Field(discriminator="op")]
+)
+_TO_MODULE: Final[Codec[_ToModule]] = Codec(
+    "MessagePack of an orchestrator", Annotated[_ToModule, Field(discriminator="op")]
+)
+_LEAST: Final = 64
+"""Bytes within a message from which MessagePack is worth it."""
+
+
+def encode(message: WireStruct, *, packs: bool) -> tuple[bytes, Format]:
+    """The payload of a frame with ``message``, bare. ``packs``: whether the peer reads MessagePack."""
+    if packs and _carries(message) >= _LEAST:
+        return pack_message(message), Format.MESSAGE_PACK
+    return message.to_json(), Format.JSON
+
+
+def pack_message(message: WireStruct) -> bytes:
+    packed: bytes = msgpack.packb(message.__dict__, default=_plain)
+    return packed
+
+
+def decode_from_module(payload: bytes, format_: Format) -> ModuleToOrchestrator:
+    """One frame of a module. Raises ``ProtocolError``."""
+    if format_ is Format.MESSAGE_PACK:
+        return _FROM_MODULE.from_value(unpack(payload))
+    return decode_module_line(convert(payload, format_, Format.JSON))
+
+
+def decode_from_orchestrator(payload: bytes, format_: Format) -> OrchestratorToModule:
+    """One frame of an orchestrator. Raises ``ProtocolError``."""
+    if format_ is Format.MESSAGE_PACK:
+        return _TO_MODULE.from_value(unpack(payload))
+    return decode_orchestrator_body(convert(payload, format_, Format.JSON))
+
+
+def _carries(message: WireStruct) -> int:
+    if isinstance(message, HttpRequest | HttpResponse):
+        return len(message.body or b"")
+    if isinstance(message, RouteToModule | RoutedModuleMessage | RoutedModuleResponse):
+        return len(message.payload.data)
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, WireStruct):
+        return value.__dict__
+    if isinstance(value, UUID):
+        return str(value)
+    raise ProtocolError("MessagePack document", f"cannot hold a {type(value).__name__}")
