@@ -20,9 +20,11 @@ from sdk.chaintracks.client import ChaintracksClient
 from sdk.chaintracks.engine import Chaintracks
 from sdk.chaintracks.server import ChaintracksServer
 from sdk.chaintracks.sources.cdn import CdnSource
+from sdk.chaintracks.sources.p2p import PeerSource
 from sdk.chaintracks.sources.whatsonchain import WhatsOnChainSource
 from sdk.chaintracks.store.reading import FolderReader, stored_chain
 from sdk.chaintracks.store.sql import SqlLive
+from sdk.core.chain import MOCK
 from sdk.service.database import Database
 from support.commands import SDK, clean_environment
 from support.databases import empty_database
@@ -30,6 +32,7 @@ from support.header_cdn import HeaderCdn
 from support.header_rig import GENESIS, HeaderNetwork, grown, mined, raw
 from support.header_server import until
 from support.kill_points import recorded, sample
+from support.peer_node import PeerNode
 from support.tcp_gate import Gate
 
 if TYPE_CHECKING:
@@ -80,20 +83,27 @@ async def test_a_database_that_is_gone_and_comes_back_costs_nothing_but_time(tmp
             assert b"".join(held) == raw(network.chain)
 
 
-async def test_a_clock_that_is_behind_holds_new_headers_back_and_blames_nobody(tmp_path: Path) -> None:
-    network = HeaderNetwork(HEADERS[:300])
+@pytest.mark.parametrize("kind", ["by height", "by run"])
+async def test_a_clock_that_is_behind_holds_new_headers_back_and_blames_nobody(tmp_path: Path, kind: str) -> None:
+    network, node = HeaderNetwork(HEADERS[:300]), PeerNode()
+    node.set_chain(HEADERS[:300])
     right = datetime.fromtimestamp(HEADERS[299].time, UTC)
     now = right - timedelta(days=1)
-    async with network.served() as url, await Database.open(f"sqlite:///{tmp_path}/h.sqlite") as database:
-        service = await Chaintracks.open("mock", database, [WhatsOnChainSource(url)], clock=lambda: now)
-        await service.sync()
-        await service.sync()
-        status = service.sources_status()[0]
-        assert status.state == "backing_off"
-        assert "if the clock here is right" in str(status.last_error)
-        assert service.chain.tip.height > 100
-        assert HEADERS[service.chain.tip.height].time <= now.timestamp() + 7200
-        assert not service.is_current
+    async with (
+        network.served() as url,
+        node.served(),
+        await Database.open(f"sqlite:///{tmp_path}/h.sqlite") as database,
+    ):
+        source = WhatsOnChainSource(url) if kind == "by height" else PeerSource(MOCK, [node.address], rest=0.0)
+        service = await Chaintracks.open("mock", database, [source], clock=lambda: now)
+        for _ in range(2):
+            await service.sync()
+            assert not service.is_current
+            status = service.sources_status()[0]
+            assert status.state == "backing_off"
+            assert "if the clock here is right" in str(status.last_error)
+            assert service.chain.tip.height > 100
+            assert HEADERS[service.chain.tip.height].time <= now.timestamp() + 7200
         now = right
         await service.sync()
         assert await service.chain.headers(0, 1000) == raw(HEADERS[:300])

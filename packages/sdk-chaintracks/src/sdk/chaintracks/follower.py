@@ -21,6 +21,11 @@ MAX_BRANCH = 50_000
 """Headers of a branch that are held until all of it can be compared with ours."""
 
 
+def too_new(source: str, height: int) -> SourceUnavailable:
+    """Headers that were not taken, because their time lies ahead, are no lie, but the source's tip is not ours."""
+    return SourceUnavailable(source, f"its headers above height {height} are too new, if the clock here is right")
+
+
 class Follower(SourceLoop):
     """One source that is asked for headers by height."""
 
@@ -50,6 +55,8 @@ class Follower(SourceLoop):
                 return True
             last = min((first // at_once + 1) * at_once - 1, tip.height)
             await self._take(await self._fetch(first, last))
+            if self.chain.tip.height < last:
+                raise too_new(self.source.name, self.chain.tip.height)
             first = last + 1
         return False
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sdk.chaintracks.consensus.fields import HEADER, header_hash, previous_hash
 from sdk.chaintracks.errors import InvalidHeader, SourceLied, SourceUnavailable, UnknownParent
-from sdk.chaintracks.follower import CHUNK, MAX_BRANCH
+from sdk.chaintracks.follower import CHUNK, MAX_BRANCH, too_new
 from sdk.chaintracks.source_loop import SourceLoop
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class _Gathered:
         raw, self._raw = self._raw, b""
         if raw:
             await self._chain.extend(raw)
+            if self._grows and not self._chain.knows(header_hash(raw[-HEADER:])):
+                raise too_new(str(self.giver), self._chain.tip.height)
 
 
 async def locator_of(chain: HeaderChain) -> list[bytes]:
