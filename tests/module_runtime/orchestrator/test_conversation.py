@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -402,6 +403,47 @@ async def test_a_replacement_that_fails_leaves_the_old_one_serving(tmp_path: Pat
         await seen.until("one", State.READY)
         first = seen.modules["one"].instance
         with pytest.raises(NotReplaced, match="the new one ended"):
+            await seen.modules["one"].replace()
+        assert seen.modules["one"].instance is first
+
+
+class Sticky(Ledger):
+    """Cannot let go of what a module held."""
+
+    async def release(self, module_id: str) -> None:
+        await super().release(module_id)
+        raise ZeroDivisionError("a fault of the orchestrator")
+
+
+async def test_a_fault_of_the_orchestrator_costs_one_module_a_start_and_the_others_nothing(tmp_path: Path) -> None:
+    sticky, ledger = Sticky(), Ledger()
+    board = Switchboard({"Custom:sticky": sticky, "Custom:ledger": ledger})
+    modules = {"bad": scripted(tmp_path / "bad", ANNOUNCE), "good": scripted(tmp_path / "good", ANNOUNCE)}
+    async with running(modules, board) as seen:
+        await seen.until("bad", State.READY)
+        await seen.until("good", State.READY)
+        bad = seen.modules["bad"].instance
+        assert bad is not None
+        await bad.process.kill()
+        await seen.until("bad", State.READY, times=2)
+        assert board.is_ready("good")
+    assert seen.seen.count(("good", State.STARTING)) == 1
+    assert ledger.released.count("bad") == 2
+
+
+async def test_a_command_is_not_replaced_for_its_old_instance_would_answer_for_the_new(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = Path(__file__).parents[2] / "support" / "runtime_module.py"
+    well = {
+        "command": [sys.executable, str(program), str(port), "well"],
+        "ready_url": f"http://127.0.0.1:{port}/healthz",
+    }
+    async with running({"one": well}) as seen:
+        await seen.until("one", State.READY)
+        first = seen.modules["one"].instance
+        with pytest.raises(NotReplaced, match="restart it"):
             await seen.modules["one"].replace()
         assert seen.modules["one"].instance is first
 

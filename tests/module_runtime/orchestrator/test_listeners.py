@@ -15,6 +15,8 @@ from uuid import UUID, uuid4
 import pytest
 from aiohttp import ClientSession
 
+from sdk.module_runtime.channels.channel import Channel
+from sdk.module_runtime.channels.sockets import listen_unix
 from sdk.module_runtime.channels.tls import TlsFiles, client_context
 from sdk.module_runtime.orchestrator import listeners
 from sdk.module_runtime.orchestrator.lifecycle import State
@@ -123,6 +125,26 @@ async def test_who_says_nothing_or_comes_too_often_is_turned_away(
         late.say(**hello(conversation))
         late.say(op="port_request", request_id="a", specific_port=None)
         await late.hear("port_response")
+
+
+async def test_opening_a_socket_leaves_the_umask_of_what_else_is_started(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    async def look() -> None:
+        for _ in range(20):
+            mask = os.umask(0o022)
+            os.umask(mask)
+            seen.append(mask)
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
+    for number in range(5):
+        path = str(tmp_path / f"{number}.sock")
+        server = await listen_unix(Channel, path)  # type: ignore[arg-type]
+        assert os.stat(path).st_mode & 0o077 == 0
+        server.close()
+    await looking
+    assert len(set(seen)) == 1
 
 
 async def test_a_flood_over_a_channel_leaves_the_orchestrator_answering(tmp_path: Path) -> None:

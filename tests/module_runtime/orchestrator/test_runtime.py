@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sdk.module_runtime.orchestrator.state_folder import StateFolder
 from support.commands import SDK
 from support.processes import ends
 
@@ -153,6 +155,18 @@ def test_what_has_left_the_group_of_its_module_dies_with_it(tmp_path: Path) -> N
 def test_two_orchestrators_do_not_share_a_state(tmp_path: Path) -> None:
     with up(tmp_path, module("one", ANNOUNCE)):
         assert "an orchestrator runs with the state folder" in run(tmp_path, "up", ok=False)
+
+
+def test_the_copy_of_a_state_folder_has_nothing_to_do_with_the_first_ones_processes(tmp_path: Path) -> None:
+    first = StateFolder.open(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    second = StateFolder.open(tmp_path / "two")
+    assert first.id != second.id
+    first.close()
+    again = StateFolder.open(tmp_path / "one")
+    assert again.id == first.id
+    again.close()
+    second.close()
 
 
 def test_the_admin_api_over_tcp_wants_its_token_and_tells_health_and_figures(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+import stat
 from typing import TYPE_CHECKING, Final
 
 from sdk.module_runtime.errors import LinkClosed, LinkTimeout
@@ -49,11 +51,25 @@ async def connect(
 
 async def listen_unix(channel: Callable[[], Channel], path: str) -> asyncio.Server:
     """Only this user can connect. A socket that an earlier process left there is taken away."""
+    return await asyncio.get_running_loop().create_unix_server(channel, sock=bind_unix(path))
+
+
+def bind_unix(path: str) -> socket.socket:
+    """A bound unix socket for this user alone. Nothing is awaited here: the umask is the whole process's."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        return await asyncio.get_running_loop().create_unix_server(channel, path)
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.stat(path).st_mode):
+                os.unlink(path)
+        sock.bind(path)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
     finally:
         os.umask(before)
+    return sock
 
 
 async def listen_tcp(

@@ -12,6 +12,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from sdk.core.errors import InvalidParameter, Unauthorized
+from sdk.module_runtime.channels.sockets import bind_unix
 from sdk.module_runtime.errors import RuntimeModuleError
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.log_book import LEVELS
@@ -207,11 +208,7 @@ async def serving(admin: Admin, path: str) -> AsyncIterator[None]:
     runner = web.AppRunner(admin.app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        before = os.umask(0o177)
-        try:
-            await web.UnixSite(runner, path).start()
-        finally:
-            os.umask(before)
+        await web.SockSite(runner, bind_unix(path)).start()
         yield
     finally:
         await runner.cleanup()

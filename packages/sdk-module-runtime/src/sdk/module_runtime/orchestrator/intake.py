@@ -30,7 +30,7 @@ class Intake(Generic[T]):
         allowance: Allowance,
         cost: Callable[[T], float],
     ) -> None:
-        self._handle, self._reading, self._allowance, self._cost = handle, reading, allowance, cost
+        self._handle, self._reading, self.allowance, self._cost = handle, reading, allowance, cost
         self._backlog: deque[T] = deque()
         self._next: asyncio.Handle | None = None
         self._held = False
@@ -69,8 +69,8 @@ class Intake(Generic[T]):
         for _ in range(_AT_ONCE):
             if self._held or not self._backlog:
                 break
-            if not self._allowance.take(self._cost(self._backlog[0])):
-                wait = self._allowance.wait()
+            if not self.allowance.take(self._cost(self._backlog[0])):
+                wait = self.allowance.wait()
                 break
             self._handle(self._backlog.popleft())
         if self._backlog and not self._held and self._next is None:

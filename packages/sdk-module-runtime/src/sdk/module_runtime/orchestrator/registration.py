@@ -17,7 +17,7 @@ from uuid import uuid4
 from sdk.module_runtime.channels.channel import Channel
 from sdk.module_runtime.errors import LinkClosed, ProtocolError, RuntimeModuleError
 from sdk.module_runtime.orchestrator.allowance import Allowance
-from sdk.module_runtime.orchestrator.conversation import UNITS_A_SECOND, UNITS_AT_ONCE, Conversation, cost_of
+from sdk.module_runtime.orchestrator.conversation import Conversation, cost_of
 from sdk.module_runtime.orchestrator.intake import Intake
 from sdk.module_runtime.protocol import registration as wire
 from sdk.module_runtime.protocol.extensions import Hello
@@ -44,6 +44,9 @@ MOST_CONNECTIONS: Final = 512
 MOST_ENDPOINTS: Final = 1024
 LARGEST_REQUEST: Final = 256 * 1024
 LONGEST_NAME: Final = 63
+UNITS_A_SECOND: Final = 100.0
+UNITS_AT_ONCE: Final = 2_000.0
+"""For each connection that has not said who it is; see ``cost_of``."""
 REGISTRATIONS_A_SECOND: Final = 1.0
 REGISTRATIONS_AT_ONCE: Final = 100.0
 SILENT_AFTER: Final = 90.0
@@ -92,8 +95,6 @@ class Registrar:
         self.connections: set[_Connection] = set()
         self.clock = clock
         self._board, self._taken, self._key, self._note = board, frozenset(taken), key, note
-        self.allowance = Allowance(UNITS_A_SECOND, UNITS_AT_ONCE, clock)
-        """Shared by all connections: who they are is not known before they say it."""
         self._registering = Allowance(REGISTRATIONS_A_SECOND, REGISTRATIONS_AT_ONCE, clock)
         self._modules: dict[UUID, Registered] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -263,7 +264,7 @@ class _Connection:
         self._intake: Intake[Frame] = Intake(
             self._frame,
             lambda wanted: self.channel.hold(not wanted),
-            registrar.allowance,
+            Allowance(UNITS_A_SECOND, UNITS_AT_ONCE, registrar.clock),
             lambda frame: cost_of(frame.payload),
         )
         registrar.connections.add(self)
@@ -318,6 +319,7 @@ class _Connection:
             return
         self._module = module
         self.channel.allow()
+        self._intake.allowance = module.conversation.allowance
         module.channels.add(self)
         module.conversation.speaks_extensions = True
         module.conversation.attach(self)

@@ -23,7 +23,8 @@ class StateFolder:
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path, self._lock = path, lock
-        self.id = _kept(path / "id", lambda: str(uuid.uuid4()))
+        # a copy of the folder is another one, whose processes are not these
+        self.id = f"{_kept(path / 'id', lambda: str(uuid.uuid4()))}-{os.fstat(lock).st_ino}"
         self.admin_token = _kept(path / "admin-token", lambda: secrets.token_urlsafe(32))
         self._socket_folder = tempfile.TemporaryDirectory(prefix="sdk-admin-")
 

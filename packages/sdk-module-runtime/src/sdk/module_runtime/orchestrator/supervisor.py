@@ -118,6 +118,8 @@ class Supervisor:
 
     async def replace(self) -> None:
         """A new instance serves before the old one is asked to end. ``NotReplaced`` if it does not get ready."""
+        if self.module.kind == "command":
+            raise NotReplaced(f"{self.name} is a command, which serves where its ready_url says: restart it")
         async with self._replacing:
             old = self.instance
             if old is None or self.state is not State.READY:
@@ -164,7 +166,12 @@ class Supervisor:
                 await self._bell.until(lambda: self._ended or self._wanted)
                 continue
             self._take(event)
-            await self._live()
+            try:
+                await self._live()
+            except Exception:  # noqa: BLE001 - a fault of ours costs this module a start, and the others nothing
+                _log.exception("module_supervision_failed", module_id=self.name)
+                if self.state is State.STOPPING:
+                    self._take(Event.EXITED)
             if self.state is State.STOPPED:
                 event = Event.START
                 continue

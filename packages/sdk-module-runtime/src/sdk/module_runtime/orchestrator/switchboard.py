@@ -19,6 +19,7 @@ from sdk.module_runtime.protocol.extensions import (
     SECRETS,
     RoutedError,
 )
+from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sdk.module_runtime.orchestrator.conversation import Conversation
     from sdk.module_runtime.ports import SecretKeeper, ServiceHost
     from sdk.module_runtime.protocol.messages import RoutedModuleMessage
+
+_log = get_logger(__name__)
 
 
 class Switchboard:
@@ -110,8 +113,11 @@ class Switchboard:
             return
         self.routes.release(module_id)
         self.providers.release(module_id)
-        for host in self.hosts.values():
-            await host.release(module_id)
+        for service, host in self.hosts.items():
+            try:
+                await host.release(module_id)
+            except Exception:  # noqa: BLE001 - the others must release it all the same
+                _log.exception("service_not_released", module_id=module_id, service=service)
 
     def catch_up(self) -> None:
         """Secrets have changed without a word of the keeper: tell each module what it must know."""
