@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_no_satoshi_is_lost_while_every_process_is_killed(tmp_path: Path) -> None:
     owners = [
         Owner(name, PrivateKey.from_int(number), f"sqlite:///{tmp_path}/{name}.sqlite", None, tmp_path)

@@ -8,6 +8,9 @@ import pytest
 from sdk.core.beef import Beef
 from sdk.core.errors import InvalidParameter
 from sdk.core.wallet import (
+    FAILED_ACTIONS,
+    NO_SEND_ACTIONS,
+    SET_CHANGE_PARAMS,
     RelinquishOutputArgs,
     validate_list_actions,
     validate_list_outputs,
@@ -245,3 +248,47 @@ async def test_the_number_of_statements_does_not_depend_on_the_size(rig: Rig, al
     assert one == six == 9
     one, six = [await rig.database.read(of_outputs, limit) for limit in (1, 6)]
     assert one == six == 7
+
+
+async def hold(rig: Rig, auth: AuthId, satoshis: int, *labels: str) -> str:
+    """A signed action that is held back."""
+    created = await rig.create(auth, options={"noSend": True}, outputs=[pay(satoshis)], labels=labels)
+    transaction, _ = await rig.process(auth, created, is_no_send=True)
+    return transaction.txid()
+
+
+async def test_held_and_failed_actions_are_listed_on_request_and_held_ones_given_up(everywhere: Rig) -> None:
+    alice = await everywhere.user()
+    await everywhere.mine(alice, [100_000] * 3)
+    held = [await hold(everywhere, alice, 10, "red"), await hold(everywhere, alice, 20)]
+    await everywhere.act(alice, outputs=[pay(30)], labels=["red"])
+
+    async def txids(*labels: str, **args: Any) -> list[str]:
+        return [each.txid for each in (await actions(everywhere, alice, labels=labels, **args)).actions]
+
+    assert await txids(NO_SEND_ACTIONS) == held
+    assert await txids(NO_SEND_ACTIONS, "red") == held[:1]
+    assert await txids(FAILED_ACTIONS) == []
+    before = await everywhere.provider.balance(alice)
+    assert await txids(NO_SEND_ACTIONS, "abort", limit=1) == held[:1]
+    assert await txids(NO_SEND_ACTIONS) == held[1:]
+    failed = (await actions(everywhere, alice, labels=[FAILED_ACTIONS])).actions
+    assert [(each.txid, each.status) for each in failed] == [(held[0], "failed")]
+    assert await txids("red", "abort") != held[:1], "an ordinary label without the special one"
+    assert await everywhere.provider.balance(alice) != before
+
+
+async def test_how_much_change_is_wanted_can_be_set(everywhere: Rig) -> None:
+    alice = await everywhere.user()
+    await everywhere.mine(alice, [1_000_000])
+
+    async def change_of_a_payment() -> list[int]:
+        created = await everywhere.create(alice, outputs=[pay(100)])
+        return [each.satoshis for each in created.outputs if each.purpose == "change"]
+
+    result = await outputs(everywhere, alice, SET_CHANGE_PARAMS, tags=["1", "50000"])
+    assert (result.total_outputs, result.outputs) == (0, ())
+    assert len(await change_of_a_payment()) == 1
+    for tags in (["1"], ["0", "5"], ["3", "x"], ["3", "0"], ["3", "5", "7"], ["99999", "5"]):
+        with pytest.raises(InvalidParameter, match="tags"):
+            await outputs(everywhere, alice, SET_CHANGE_PARAMS, tags=tags)

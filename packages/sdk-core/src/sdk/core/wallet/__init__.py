@@ -94,6 +94,9 @@ from sdk.core.wallet.outputs import (
     WalletOutput,
 )
 from sdk.core.wallet.validation import (
+    FAILED_ACTIONS,
+    NO_SEND_ACTIONS,
+    SET_CHANGE_PARAMS,
     THROW_REVIEW_ACTIONS,
     WALLET_BALANCE,
     ValidCreateActionArgs,
@@ -114,8 +117,11 @@ from sdk.core.wallet.validation import (
 )
 
 __all__ = [
+    "FAILED_ACTIONS",
     "MAX_POSSIBLE_SATOSHIS",
     "MAX_SATOSHIS",
+    "NO_SEND_ACTIONS",
+    "SET_CHANGE_PARAMS",
     "THROW_REVIEW_ACTIONS",
     "WALLET_BALANCE",
     "AbortActionArgs",

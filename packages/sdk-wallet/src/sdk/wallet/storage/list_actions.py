@@ -15,7 +15,14 @@ from sqlalchemy import bindparam, func, select, true
 
 from sdk.core.errors import InvalidParameter
 from sdk.core.transaction import Transaction
-from sdk.core.wallet import Action, ActionInput, ActionOutput, ListActionsResult
+from sdk.core.wallet import (
+    FAILED_ACTIONS,
+    NO_SEND_ACTIONS,
+    Action,
+    ActionInput,
+    ActionOutput,
+    ListActionsResult,
+)
 from sdk.service.database import Prepared
 from sdk.wallet.lifecycle import TransactionStatus
 from sdk.wallet.storage.ancestry import collect_bytes
@@ -53,7 +60,10 @@ _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _HIDDEN = (TransactionStatus.FAILED.value, TransactionStatus.UNFAIL.value)
 _LABELS: BindParameter[Any] = bindparam("labels", expanding=True)
 
-_MINE = (_T.userId == bindparam("user"), _T.status.not_in(_HIDDEN))
+_SHOWN: dict[bool, ColumnElement[bool]] = {
+    False: _T.status.not_in(_HIDDEN),
+    True: _T.status.in_(bindparam("statuses", expanding=True)),
+}
 _TIMED = (_T.created_at >= bindparam("since"), _T.created_at < bindparam("until"))
 _LABELLED: dict[str | None, tuple[ColumnElement[bool], ...]] = {
     None: (),
@@ -68,9 +78,10 @@ _LABELLED: dict[str | None, tuple[ColumnElement[bool], ...]] = {
     ),
 }
 _WHERE = {
-    (mode, timed): (*_MINE, *labelled, *(_TIMED if timed else ()))
+    (mode, timed, chosen): (_T.userId == bindparam("user"), shown, *labelled, *(_TIMED if timed else ()))
     for mode, labelled in _LABELLED.items()
     for timed in (False, True)
+    for chosen, shown in _SHOWN.items()
 }
 _COUNT = {key: Prepared(select(func.count()).select_from(transactions).where(*where)) for key, where in _WHERE.items()}
 _PAGE = {
@@ -160,15 +171,19 @@ _NAMED_BY = Prepared(
     .order_by(_I.transactionId, _I.vin)
 )
 
+_ABORT = "abort"
 _ACTION_TIME = re.compile(r"action time (from|to) (\d{1,16})", re.ASCII)  # BRC-114
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def list_actions(unit: Unit, user_id: int, args: ValidListActionsArgs) -> ListActionsResult:
-    """Failed actions are not listed. ``total_actions`` counts the whole list. Raises ``InvalidParameter``."""
-    plain, since, until = _times(args.labels)
+    """Failed actions come only if asked for. ``total_actions`` counts the whole list. Raises ``InvalidParameter``."""
+    asked, statuses = _statuses(args.labels)
+    plain, since, until = _times(asked)
     timed = (since, until) != (_FIRST, _LAST)
     params: dict[str, Any] = {"user": user_id}
+    if statuses:
+        params["statuses"] = statuses
     mode: str | None = None
     if plain:
         mode, labels = args.label_query_mode, LABELS.existing(unit, user_id, plain)
@@ -179,10 +194,24 @@ def list_actions(unit: Unit, user_id: int, args: ValidListActionsArgs) -> ListAc
             params["many"] = len(labels)
     if timed:
         params |= {"since": since, "until": until}
-    rows = unit.rows(_PAGE[mode, timed], most=args.limit, skip=args.offset, **params)
+    key = mode, timed, bool(statuses)
+    rows = unit.rows(_PAGE[key], most=args.limit, skip=args.offset, **params)
     last = 0 < len(rows) < args.limit
-    total = args.offset + len(rows) if last else int(unit.scalar(_COUNT[mode, timed], **params))
+    total = args.offset + len(rows) if last else int(unit.scalar(_COUNT[key], **params))
     return ListActionsResult.model_construct(total_actions=total, actions=_actions(unit, user_id, args, rows, timed))
+
+
+def wants_abort(labels: Sequence[str]) -> bool:
+    """Whether the held actions listed are to be given up (§1.19)."""
+    return NO_SEND_ACTIONS in labels and _ABORT in labels
+
+
+def _statuses(labels: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Labels proper, and the statuses that special ones ask for (§1.19)."""
+    special = {NO_SEND_ACTIONS: [TransactionStatus.NOSEND.value], FAILED_ACTIONS: list(_HIDDEN)}
+    chosen = [status for label in labels for status in special.get(label, ())]
+    orders = (*special, _ABORT) if wants_abort(labels) else special
+    return [label for label in labels if label not in orders], chosen
 
 
 def _times(labels: Iterable[str]) -> tuple[list[str], datetime, datetime]:
@@ -225,7 +254,7 @@ def _actions(
         Action.model_construct(
             txid=row.txid or "",
             satoshis=row.satoshis,
-            status=row.status,
+            status=TransactionStatus.FAILED.value if row.status in _HIDDEN else row.status,
             is_outgoing=bool(row.isOutgoing),
             description=row.description or "",
             version=1 if row.version is None else row.version,

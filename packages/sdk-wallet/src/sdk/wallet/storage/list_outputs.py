@@ -6,13 +6,14 @@ much there is.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, select, true, update
 
 from sdk.core.errors import InvalidParameter
-from sdk.core.wallet import WALLET_BALANCE, ListOutputsResult, WalletOutput
+from sdk.core.wallet import MAX_SATOSHIS, WALLET_BALANCE, ListOutputsResult, WalletOutput
 from sdk.service.database import Prepared
 from sdk.wallet.lifecycle import TransactionStatus
 from sdk.wallet.storage.ancestry import assemble, collect
@@ -127,6 +128,9 @@ _RELINQUISH = Prepared(
     .values(basketId=None, updated_at=bindparam("now"))
 )
 
+MAX_CHANGE_WANTED = 10_000
+_NUMBER = re.compile(r"[0-9]{1,16}", re.ASCII)
+
 
 def list_outputs(unit: Unit, user_id: int, args: ValidListOutputsArgs) -> tuple[ListOutputsResult, Material | None]:
     """The page, and what its BEEF is made of if transactions are wanted (put together outside the unit)."""
@@ -157,6 +161,16 @@ def balance_of(unit: Unit, user_id: int, basket: str = DEFAULT_BASKET) -> int:
     """Satoshis of the spendable outputs of a basket."""
     found = BASKETS.existing(unit, user_id, [basket])
     return int(unit.scalar(_BALANCE[None], user=user_id, basket=found[basket])) if found else 0
+
+
+def change_params(tags: Sequence[str]) -> tuple[int, int]:
+    """Count and satoshis from the two tags of the special operation (§1.19). Raises ``InvalidParameter``."""
+    if len(tags) != 2 or not all(_NUMBER.fullmatch(each) for each in tags):
+        raise InvalidParameter("tags", "two numbers: how many change outputs are wanted, and their least satoshis")
+    wanted, minimum = map(int, tags)
+    if not 1 <= wanted <= MAX_CHANGE_WANTED or not 1 <= minimum <= MAX_SATOSHIS:
+        raise InvalidParameter("tags", f"1 to {MAX_CHANGE_WANTED} change outputs of 1 to {MAX_SATOSHIS} satoshis")
+    return wanted, minimum
 
 
 def relinquish_output(unit: Unit, user_id: int, args: RelinquishOutputArgs, now: datetime) -> int:

@@ -100,6 +100,16 @@ _BASKET = Prepared(
     )
 )
 
+_SET_CHANGE_PARAMS = Prepared(
+    update(output_baskets)
+    .where(output_baskets.c.userId == bindparam("user"), output_baskets.c.name == bindparam("basket"))
+    .values(
+        numberOfDesiredUTXOs=bindparam("count"),
+        minimumDesiredUTXOValue=bindparam("least"),
+        updated_at=bindparam("now"),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeBasket:
@@ -113,6 +123,11 @@ class ChangeBasket:
 def find_change_basket(unit: Unit, user_id: int, name: str = DEFAULT_BASKET) -> ChangeBasket | None:
     row = unit.first(_BASKET, user=user_id, name=name)
     return None if row is None else ChangeBasket(*row)
+
+
+def set_change_params(unit: Unit, user_id: int, wanted: int, minimum: int, now: datetime) -> None:
+    """How many change outputs the default basket would like to hold, of at least ``minimum`` satoshis."""
+    unit.run(_SET_CHANGE_PARAMS, user=user_id, basket=DEFAULT_BASKET, count=wanted, least=minimum, now=now)
 
 
 def ensure_baskets(unit: Unit, user_id: int, names: Iterable[str], now: datetime) -> dict[str, int]:

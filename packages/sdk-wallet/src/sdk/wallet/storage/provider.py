@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,13 @@ from sdk.core.storage import (
     StorageProcessActionResults,
 )
 from sdk.core.transaction import Transaction
-from sdk.core.wallet import AbortActionResult, SendWithResult
+from sdk.core.wallet import (
+    SET_CHANGE_PARAMS,
+    AbortActionArgs,
+    AbortActionResult,
+    ListOutputsResult,
+    SendWithResult,
+)
 from sdk.service.migrations import ensure_current
 from sdk.wallet.errors import CoinContention
 from sdk.wallet.funding import FeeModel
@@ -38,8 +45,9 @@ from sdk.wallet.storage.ancestry import assemble
 from sdk.wallet.storage.create_action import CreateRequest, create_action, find_pending
 from sdk.wallet.storage.incoming import read_input_beef
 from sdk.wallet.storage.inputs import InputEvidence
-from sdk.wallet.storage.list_actions import list_actions
+from sdk.wallet.storage.list_actions import list_actions, wants_abort
 from sdk.wallet.storage.migrations import MIGRATIONS
+from sdk.wallet.storage.names import set_change_params
 from sdk.wallet.storage.process_action import ProcessRequest, process_action
 from sdk.wallet.storage.users import find_or_insert_user, find_user, initialize, read_settings
 
@@ -57,10 +65,8 @@ if TYPE_CHECKING:
         TableSettings,
     )
     from sdk.core.wallet import (
-        AbortActionArgs,
         InternalizeActionArgs,
         ListActionsResult,
-        ListOutputsResult,
         RelinquishOutputArgs,
         ValidCreateActionArgs,
         ValidListActionsArgs,
@@ -265,9 +271,19 @@ class StorageProvider:
     # lists
 
     async def list_actions(self, auth: AuthId, args: ValidListActionsArgs) -> ListActionsResult:
-        return await self._database.read(list_actions, await self._user_id(auth), args)
+        """Held ones are given up afterwards, if the labels ask for it and the network does not know them (§1.19)."""
+        result = await self._database.read(list_actions, await self._user_id(auth), args)
+        if wants_abort(args.labels):
+            for each in result.actions:
+                with suppress(InvalidOperation):  # it is on its way, or already gone
+                    await self.abort_action(auth, AbortActionArgs(reference=each.txid))
+        return result
 
     async def list_outputs(self, auth: AuthId, args: ValidListOutputsArgs) -> ListOutputsResult:
+        if args.basket == SET_CHANGE_PARAMS:
+            wanted, minimum = listing.change_params(args.tags)
+            await self._database.write(set_change_params, await self._user_id(auth), wanted, minimum, self._clock())
+            return ListOutputsResult(total_outputs=0, outputs=())
         result, material = await self._database.read(listing.list_outputs, await self._user_id(auth), args)
         if material is None or not result.outputs:
             return result
