@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from sdk.module_runtime.protocol import messages
 from sdk.module_runtime.protocol.init import InitBlob
 from support.peers import Peer, PeerError
 from support.requirements import vectors
+from support.wire_mutation import ODD, changed, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,11 +31,6 @@ FILES = {
     "init": "03_init_blob.json",
 }
 OURS = ("extension_call", "extension_result", "hello")
-ODD: list[Any] = [
-    None, True, 0, -1, 255, 256, 65535, 65536, 2**63, 1.0, 2.5, "", "x", "Json", "None", "Database", "127.0.0.1:1",
-    "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}", "urn:uuid:no",
-    [], [1, 2], [256], ["x"], {}, {"x": 1}, {"Custom": "y"}, {"Custom": 1}, {"Custom": "y", "more": 1},
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=["counterpart", "published"])
@@ -51,28 +46,6 @@ def samples(kind: str) -> list[Any]:
         return [{"id": id_, "content": each, "metadata": metadata} for each in samples("module_to_orchestrator")]
     cases = json.loads(vectors("module-runtime", FILES[kind]).read_bytes())["cases"]
     return [json.loads(case["text"]) for case in cases if "text" in case]
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, each in inner for place in places(each, (*path, key)))]
-
-
-def changed(value: Any, path: tuple[Any, ...], change: str, odd: Any) -> Any:
-    """``value`` with another value at ``path``, or a member less or more there."""
-    if not path:
-        return odd
-    value = copy.deepcopy(value)
-    holder = value
-    for key in path[:-1]:
-        holder = holder[key]
-    if change == "remove":
-        del holder[path[-1]]
-    elif change == "add" and isinstance(holder, dict):
-        holder["unknown"] = odd
-    else:
-        holder[path[-1]] = odd
-    return value
 
 
 def ours(kind: str, text: str) -> Any:

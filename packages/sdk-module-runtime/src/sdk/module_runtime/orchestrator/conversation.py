@@ -311,6 +311,8 @@ class Conversation:
         try:
             if len(self._connections) >= MOST_CONNECTIONS:
                 raise RuntimeModuleError(f"a module may have {MOST_CONNECTIONS} service connections; close some")
+            if message.config is not None and not isinstance(message.config, dict):
+                raise RuntimeModuleError("the config of a service is an object")
             service, host = self._host_of(message.service_type)
             connection = await host.open(self.module_id, message.config)
             self._connections[connection] = service
