@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import logging
+import random
 import sys
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from sdk.module_runtime.channels.streams import StreamFailed
 from sdk.module_runtime.errors import RoutedRequestFailed
 from sdk.module_runtime.module.context import ServeOptions
 from sdk.module_runtime.module.links import Links
@@ -93,7 +96,21 @@ async def build(context: ModuleContext) -> web.Application:
         raise RuntimeError("with something secret in it")
 
     async def keep(stream: IncomingStream) -> None:
-        received.put_nowait(await stream.read(1 << 24))
+        data = await stream.read(1 << 24)
+        received.put_nowait(data)
+        taken.append({"from": stream.source, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+
+    async def send(request: web.Request) -> web.Response:
+        assert isinstance(context.link, Links)
+        data = random.Random(int(request.match_info["seed"])).randbytes(int(request.match_info["size"]))
+        try:
+            await context.link.stream(data, to=request.match_info["module"])
+        except StreamFailed as error:
+            return web.Response(status=502, text=str(error))
+        return web.Response(text=hashlib.sha256(data).hexdigest())
+
+    async def streams(_value: Any, _source: str) -> Any:
+        return taken
 
     async def streamed(request: web.Request) -> web.Response:
         """Waits for a stream, and sends it back as another."""
@@ -102,8 +119,10 @@ async def build(context: ModuleContext) -> web.Application:
         return web.Response(text="sent back")
 
     received: asyncio.Queue[bytes] = asyncio.Queue()
+    taken: list[dict[str, Any]] = []
     context.messages.on_stream = keep
     context.messages.answer("double", double)
+    context.messages.answer("streams", streams)
     context.messages.answer("broken", broken)
     app = web.Application()
     app.router.add_get("/cached/{name}", cached)
@@ -117,6 +136,7 @@ async def build(context: ModuleContext) -> web.Application:
     app.router.add_post("/mirror", mirror)
     app.router.add_get("/slow", slow)
     app.router.add_get("/streamed", streamed)
+    app.router.add_post("/send/{module}/{size}/{seed}", send)
     app.router.add_get("/noisy", noisy)
     return app
 

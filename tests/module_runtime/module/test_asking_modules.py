@@ -68,3 +68,20 @@ async def test_a_module_finds_who_offers_a_service() -> None:
             found = await answer.json()
         assert {name: each[1:] for name, each in found.items()} == {name: [f"{name}:1", "2"] for name in names}
         assert {each[0] for each in found.values()} <= {"one", "two"}
+
+
+async def test_large_data_goes_from_module_to_module_whole_and_says_from_whom() -> None:
+    async with two_modules() as client:
+        sizes = [0, 1, 3_000_000, 1_000_000]
+        sent = await asyncio.gather(*(send(client, f"two/{size}/{number}") for number, size in enumerate(sizes)))
+        assert {status for status, _ in sent} == {200}
+        taken = await ask(client, "two/streams", "all")
+        assert sorted(each["sha256"] for each in taken) == sorted(digest for _, digest in sent)
+        assert {each["from"] for each in taken} <= {"one", "two"}
+        status, reason = await send(client, "nobody/10/1")
+        assert (status, "no module nobody runs here" in reason) == (502, True)
+
+
+async def send(client: ClientSession, what: str) -> tuple[int, str]:
+    async with client.post(f"/send/{what}") as answer:
+        return answer.status, await answer.text()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.channels.streams import IncomingStream
     from sdk.module_runtime.protocol.frame import Frame
-    from sdk.module_runtime.protocol.messages import ModuleToOrchestrator
 
 PROGRAM = Path(__file__).parent / "echo_module.py"
 INIT = {"orchestrator_api": "x", "module_id": "echo", "env": {}, "listen": "127.0.0.1:0"}
@@ -122,7 +121,7 @@ async def line(process: asyncio.subprocess.Process) -> dict[str, Any]:
     return message
 
 
-def _decoded(frame: Frame) -> ModuleToOrchestrator:
+def _decoded(frame: Frame) -> object:
     return decode_from_module(frame.payload, frame.format)
 
 

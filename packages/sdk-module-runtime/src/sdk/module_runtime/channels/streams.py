@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from sdk.module_runtime.errors import LinkClosed, RuntimeModuleError
 from sdk.module_runtime.pending import Pending
 from sdk.module_runtime.protocol.formats import Format
-from sdk.module_runtime.protocol.model import Codec
-from sdk.module_runtime.protocol.streaming import StreamAck, StreamChunk, StreamConfig, StreamMetadata, byte_sum
+from sdk.module_runtime.protocol.packed import decode_stream, encode
+from sdk.module_runtime.protocol.streaming import SOURCE, StreamAck, StreamChunk, StreamConfig, StreamMetadata, byte_sum
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
     from uuid import UUID
 
     from sdk.module_runtime.protocol.streaming import Priority
 
 MOST_STREAMS: Final = 64
 _REMEMBERED: Final = 1024
-_FRAME: Final[Codec[StreamChunk | StreamAck]] = Codec("stream frame", StreamChunk | StreamAck)
 
 
 class StreamFailed(RuntimeModuleError):
@@ -46,6 +45,12 @@ class IncomingStream:
         self.complete = False
         """Whether all of it is here, read or not."""
         self.on_abandoned: Callable[[], None] = lambda: None
+
+    @property
+    def source(self) -> str | None:
+        """The module that sends it, as the orchestrator says."""
+        source = self.metadata.properties.get(SOURCE) if self.metadata is not None else None
+        return source if isinstance(source, str) else None
 
     def accept(self, chunk: StreamChunk) -> bool:
         """Whether the chunk is here now, for the first time or again. Not if it is too early for the window."""
@@ -95,7 +100,11 @@ class Streams:
         send_frame: Callable[[bytes, Format], None],
         on_stream: Callable[[IncomingStream], None] | None = None,
         config: StreamConfig | None = None,
+        *,
+        packs: bool = False,
     ) -> None:
+        """``packs``: whether the peer reads MessagePack, in which a chunk takes a quarter of its JSON."""
+        self._packs = packs
         self._send_frame, self._on_stream = send_frame, on_stream
         self._config = config or StreamConfig()
         timeout = self._config.ack_timeout
@@ -111,11 +120,14 @@ class Streams:
         *,
         content_type: str | None = None,
         priority: Priority = "Normal",
+        properties: Mapping[str, Any] | None = None,
     ) -> UUID:
         """Returns when the peer has acknowledged all of it. ``StreamFailed``, ``LinkClosed``."""
         stream_id, window = uuid4(), asyncio.Semaphore(self._config.window_size)
         total = len(data) if isinstance(data, bytes) else None
-        metadata = StreamMetadata(total_size=total, content_type=content_type, priority=priority, properties={})
+        metadata = StreamMetadata(
+            total_size=total, content_type=content_type, priority=priority, properties=dict(properties or {})
+        )
         sequence = 0
         try:
             async with asyncio.TaskGroup() as deliveries:
@@ -139,9 +151,11 @@ class Streams:
             raise known.exceptions[0] from None
         return stream_id
 
-    def take(self, payload: bytes) -> None:
+    def take(self, payload: bytes, format_: Format = Format.BINARY) -> None:
         """A chunk or an acknowledgement. ``ProtocolError`` if it is neither."""
-        frame = _FRAME.from_json(payload)
+        self.receive(decode_stream(payload, format_))
+
+    def receive(self, frame: StreamChunk | StreamAck) -> None:
         if isinstance(frame, StreamAck):
             self._acks.answer((frame.stream_id, frame.sequence), frame)
         else:
@@ -156,7 +170,7 @@ class Streams:
         reason = "it was not acknowledged in time"
         for _ in range(self._config.max_retries + 1):
             with self._acks.expecting((chunk.stream_id, chunk.sequence)) as answer:
-                self._send_frame(chunk.to_json(), Format.BINARY)
+                self._send_frame(*encode(chunk, packs=self._packs))
                 try:
                     async with asyncio.timeout(self._ack_timeout):
                         ack = await asyncio.shield(answer)
@@ -176,7 +190,7 @@ class Streams:
             if stream.complete:
                 self._finish(chunk.stream_id)
         ack = StreamAck(stream_id=chunk.stream_id, sequence=chunk.sequence, success=refusal is None, error=refusal)
-        self._send_frame(ack.to_json(), Format.BINARY)
+        self._send_frame(*encode(ack, packs=self._packs))
 
     def _refusal(self, chunk: StreamChunk) -> str | None:
         if chunk.compressed:

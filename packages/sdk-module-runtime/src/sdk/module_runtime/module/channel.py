@@ -20,6 +20,7 @@ from sdk.module_runtime.protocol.extensions import HELLO, MESSAGE_PACK, Hello
 from sdk.module_runtime.protocol.formats import Format
 from sdk.module_runtime.protocol.init import parse_socket_address
 from sdk.module_runtime.protocol.packed import decode_from_orchestrator, encode, pack_message
+from sdk.module_runtime.protocol.streaming import StreamAck, StreamChunk
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class ModuleChannel:
                     await send(target.hello)
             if self._greeting is not None:
                 await send(self._greeting)
-            self.streams = Streams(channel.send, self._on_stream)
+            self.streams = Streams(channel.send, self._on_stream, packs=packs)
             self.link, self._connected = link, channel
             self._change()
             if not opened.done():
@@ -223,21 +224,20 @@ class ModuleChannel:
             self._unread -= 1
 
     def _take(self, frame: Frame) -> None:
-        if frame.format is Format.BINARY and self.streams is not None and b'"op"' not in frame.payload:
-            self._take_stream(frame.payload, self.streams)
-            return
         try:
             message = decode_from_orchestrator(frame.payload, frame.format)
         except ProtocolError as error:
             _log.warning("frame_skipped", channel=self.target.kind, reason=str(error))
             return
+        if isinstance(message, StreamChunk | StreamAck):
+            self._take_stream(message)
+            return
         if self.link is not None:
             self.link.receive(message)
 
-    def _take_stream(self, payload: bytes, streams: Streams) -> None:
-        try:
-            streams.take(payload)
-        except ProtocolError as error:
-            _log.warning("frame_skipped", channel=self.target.kind, reason=str(error))
-        except LinkClosed:
-            _log.debug("acknowledgement_not_sent", channel=self.target.kind)
+    def _take_stream(self, message: StreamChunk | StreamAck) -> None:
+        if self.streams is not None:
+            try:
+                self.streams.receive(message)
+            except LinkClosed:
+                _log.debug("acknowledgement_not_sent", channel=self.target.kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sdk.module_runtime.errors import NotSent
+from sdk.module_runtime.protocol.streaming import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -106,13 +107,22 @@ class Links:
         return await self._over(lambda link: link.route(request, timeout=timeout), any_channel=True)
 
     async def stream(
-        self, data: bytes | AsyncIterable[bytes], *, content_type: str | None = None, priority: Priority = "Normal"
+        self,
+        data: bytes | AsyncIterable[bytes],
+        *,
+        to: str | None = None,
+        content_type: str | None = None,
+        priority: Priority = "Normal",
     ) -> UUID:
-        """Send large data over a channel, until all of it is acknowledged. ``StreamFailed``, ``LinkClosed``."""
+        """Send large data over a channel until all of it is acknowledged: by the module ``to``, or the orchestrator.
+
+        ``StreamFailed``, ``LinkClosed``.
+        """
+        properties = {} if to is None else {TARGET: to}
         for kind in self._preferences.to_try(self._order, self.connected):
             streams = self._channels[kind].streams
             if streams is not None:
-                return await streams.send(data, content_type=content_type, priority=priority)
+                return await streams.send(data, content_type=content_type, priority=priority, properties=properties)
         raise NotSent("no channel is open, and stdio carries no streams")
 
     async def acknowledge_rotation(self, rotation_id: str, *, success: bool, message: str | None = None) -> None:

@@ -18,6 +18,7 @@ from sdk.module_runtime.orchestrator.logs import LONGEST_LINE
 from sdk.module_runtime.protocol import extensions, messages
 from sdk.module_runtime.protocol.formats import EncodedMessage
 from sdk.module_runtime.protocol.model import WireStruct, WireUuid
+from sdk.module_runtime.protocol.streaming import StreamAck, StreamChunk
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -125,6 +126,15 @@ class Conversation:
             raise LinkClosed(f"{self.module_id} takes no requests")
         self._send_by_channel(message)
 
+    def send_by_channel(self, message: StreamChunk | StreamAck) -> None:
+        """Over the newest channel; standard streams carry no chunks. ``LinkClosed`` if none is open."""
+        for transport in reversed(self._transports):
+            if transport.label != "stdio":
+                with suppress(LinkClosed):
+                    transport.send(message)
+                    return
+        raise LinkClosed(f"{self.module_id} has no channel open")
+
     def _send_by_channel(self, message: WireStruct) -> None:
         """The newest channel that is open, or else stdio."""
         for transport in reversed(self._transports[1:]):
@@ -205,12 +215,12 @@ class Conversation:
             return
         self.receive(message, transport)
 
-    def receive(self, message: messages.ModuleToOrchestrator, transport: Transport) -> None:
+    def receive(self, message: messages.ModuleToOrchestrator | StreamChunk | StreamAck, transport: Transport) -> None:
         self.received += 1
         try:
             _HANDLERS[type(message)](self, message, transport)
         except Exception as error:  # noqa: BLE001 - a fault here must not end the reading of all that follows
-            self.refuse(self._explain(message.op, error))
+            self.refuse(self._explain(getattr(message, "op", "stream"), error))
 
     def _announce(self, message: messages.Announce, transport: Transport) -> None:
         if len(message.endpoints) > MOST_ENDPOINTS:
@@ -388,6 +398,15 @@ class Conversation:
     def _route(self, message: messages.RouteToModule, transport: Transport) -> None:
         self._board.routes.route(self.module_id, message, partial(self._try_send, transport))
 
+    def _stream_chunk(self, message: StreamChunk, transport: Transport) -> None:
+        refusal = self._board.streams.chunk(message, self)
+        if refusal is not None:
+            self._try_send(transport, refusal)
+
+    def _stream_ack(self, message: StreamAck, transport: Transport) -> None:
+        if not self._board.streams.ack(message, self):
+            _log.debug("stream_ack_ignored", module_id=self.module_id)
+
     def _heartbeat_ack(self, message: messages.HeartbeatAck, transport: Transport) -> None:
         """Its channel has noted already that something came."""
 
@@ -479,4 +498,6 @@ _HANDLERS: Final[dict[type[WireStruct], Callable[[Conversation, Any, Any], None]
     messages.HeartbeatAck: Conversation._heartbeat_ack,
     extensions.ExtensionCall: Conversation._extension_call,
     extensions.Hello: Conversation._hello,
+    StreamChunk: Conversation._stream_chunk,
+    StreamAck: Conversation._stream_ack,
 }

@@ -25,7 +25,7 @@ from sdk.module_runtime.protocol.formats import Format, convert
 from sdk.module_runtime.protocol.json_text import parse_json, write_json
 from sdk.module_runtime.protocol.messages import MODULE_TO_ORCHESTRATOR, Announce, Heartbeat
 from sdk.module_runtime.protocol.model import Codec
-from sdk.module_runtime.protocol.packed import decode_from_module, encode
+from sdk.module_runtime.protocol.packed import decode_from_module, encode, is_stream
 from sdk.module_runtime.protocol.services import Endpoint
 from sdk.module_runtime.secrets.redaction import register_secret
 from sdk.service.logging import get_logger
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
     from sdk.module_runtime.protocol.frame import Frame
+    from sdk.module_runtime.protocol.messages import ModuleToOrchestrator
     from sdk.module_runtime.protocol.model import WireStruct
+    from sdk.module_runtime.protocol.streaming import StreamAck, StreamChunk
 
 _log = get_logger(__name__)
 MOST_REGISTERED: Final = 256
@@ -292,7 +294,8 @@ class _Connection:
 
     def _frame(self, frame: Frame) -> None:
         try:
-            if frame.format is Format.MESSAGE_PACK:
+            message: ModuleToOrchestrator | StreamChunk | StreamAck
+            if frame.format is Format.MESSAGE_PACK or is_stream(frame.payload, frame.format):
                 message = decode_from_module(frame.payload, frame.format)
             else:
                 body = _body(frame)

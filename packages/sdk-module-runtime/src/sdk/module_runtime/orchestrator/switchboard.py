@@ -10,6 +10,7 @@ from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.port_leases import PortLeases
 from sdk.module_runtime.orchestrator.providers import ProviderRegistry
 from sdk.module_runtime.orchestrator.routes import RoutingTable
+from sdk.module_runtime.orchestrator.stream_relay import StreamRelay
 from sdk.module_runtime.protocol.extensions import (
     CORRELATION,
     DRAIN,
@@ -44,6 +45,7 @@ class Switchboard:
         self.ports = ports or PortLeases()
         self.providers = ProviderRegistry(self.is_ready)
         self.routes = RoutingTable(self._deliver)
+        self.streams = StreamRelay(self._ready)
         self.conversations: dict[str, Conversation] = {}
         """The one that is talked to for each module id."""
         self.api = "stdio"
@@ -66,6 +68,9 @@ class Switchboard:
     def is_ready(self, module_id: str) -> bool:
         conversation = self.conversations.get(module_id)
         return conversation is not None and conversation.is_ready
+
+    def _ready(self, module_id: str) -> Conversation | None:
+        return self.conversations.get(module_id) if self.is_ready(module_id) else None
 
     def begin(self, conversation: Conversation) -> None:
         """There is a module that is not ready yet, perhaps beside one of the same id that it will replace."""
@@ -102,6 +107,7 @@ class Switchboard:
         """This instance is gone. What it held is given back unless a newer one has taken its place."""
         module_id = conversation.module_id
         self._live.discard(conversation)
+        self.streams.release(conversation)
         if self.conversations.get(module_id) is conversation:
             del self.conversations[module_id]
         if conversation.leased:

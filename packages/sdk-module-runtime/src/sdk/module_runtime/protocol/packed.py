@@ -25,6 +25,7 @@ from sdk.module_runtime.protocol.messages import (
     decode_orchestrator_body,
 )
 from sdk.module_runtime.protocol.model import Codec, WireStruct
+from sdk.module_runtime.protocol.streaming import StreamAck, StreamChunk
 
 if TYPE_CHECKING:
     from sdk.module_runtime.protocol.messages import (
@@ -40,6 +41,7 @@ _FROM_MODULE: Final[Codec[_FromModule]] = Codec(
 _TO_MODULE: Final[Codec[_ToModule]] = Codec(
     "MessagePack of an orchestrator", Annotated[_ToModule, Field(discriminator="op")]
 )
+_STREAM: Final[Codec[StreamChunk | StreamAck]] = Codec("stream frame", StreamChunk | StreamAck)
 _LEAST: Final = 64
 """Bytes within a message from which MessagePack is worth it."""
 
@@ -48,7 +50,7 @@ def encode(message: WireStruct, *, packs: bool) -> tuple[bytes, Format]:
     """The payload of a frame with ``message``, bare. ``packs``: whether the peer reads MessagePack."""
     if packs and _carries(message) >= _LEAST:
         return pack_message(message), Format.MESSAGE_PACK
-    return message.to_json(), Format.JSON
+    return message.to_json(), Format.BINARY if isinstance(message, StreamChunk | StreamAck) else Format.JSON
 
 
 def pack_message(message: WireStruct) -> bytes:
@@ -56,18 +58,36 @@ def pack_message(message: WireStruct) -> bytes:
     return packed
 
 
-def decode_from_module(payload: bytes, format_: Format) -> ModuleToOrchestrator:
+def decode_from_module(payload: bytes, format_: Format) -> ModuleToOrchestrator | StreamChunk | StreamAck:
     """One frame of a module. Raises ``ProtocolError``."""
+    if is_stream(payload, format_):
+        return decode_stream(payload, format_)
     if format_ is Format.MESSAGE_PACK:
         return _FROM_MODULE.from_value(unpack(payload))
     return decode_module_line(convert(payload, format_, Format.JSON))
 
 
-def decode_from_orchestrator(payload: bytes, format_: Format) -> OrchestratorToModule:
+def decode_from_orchestrator(payload: bytes, format_: Format) -> OrchestratorToModule | StreamChunk | StreamAck:
     """One frame of an orchestrator. Raises ``ProtocolError``."""
+    if is_stream(payload, format_):
+        return decode_stream(payload, format_)
     if format_ is Format.MESSAGE_PACK:
         return _TO_MODULE.from_value(unpack(payload))
     return decode_orchestrator_body(convert(payload, format_, Format.JSON))
+
+
+def is_stream(payload: bytes, format_: Format) -> bool:
+    """Whether a frame belongs to a stream: Rust says so by format code 2 alone, which any message may have too."""
+    if format_ is Format.MESSAGE_PACK:
+        return payload[1:4] != b"\xa2op"
+    return format_ is Format.BINARY and b'"op"' not in payload and b'"stream_id"' in payload
+
+
+def decode_stream(payload: bytes, format_: Format = Format.BINARY) -> StreamChunk | StreamAck:
+    """Raises ``ProtocolError``."""
+    if format_ is Format.MESSAGE_PACK:
+        return _STREAM.from_value(unpack(payload))
+    return _STREAM.from_json(payload)
 
 
 def _carries(message: WireStruct) -> int:
@@ -75,6 +95,8 @@ def _carries(message: WireStruct) -> int:
         return len(message.body or b"")
     if isinstance(message, RouteToModule | RoutedModuleMessage | RoutedModuleResponse):
         return len(message.payload.data)
+    if isinstance(message, StreamChunk):
+        return len(message.data)
     return 0
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from sdk.module_runtime.protocol.model import U32, U64, WireBytes, WireStruct, WireUuid
+
+TARGET: Final = "target_module_id"
+SOURCE: Final = "source_module_id"
+"""Properties of ours in the metadata of a stream that goes through an orchestrator to another module."""
 
 Priority = Literal["Low", "Normal", "High", "Critical"]
 
