@@ -6,6 +6,7 @@ import asyncio
 import os
 import pickle
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.orchestrator.secrets.keeper import (
     BURST,
+    DENIED_BURST,
     LARGEST_WRITTEN,
     MOST_WRITTEN,
     WRITE_BURST,
@@ -331,6 +333,19 @@ async def test_a_flood_is_refused_without_touching_the_store_and_ends_with_time(
     assert await keeper.get("other", "K_1") == ("value one", None)
     now[0] += 1
     assert await keeper.get("all", "K_1") == ("value one", None)
+
+
+async def test_a_module_that_keeps_asking_without_a_right_fills_no_audit(sqlite: Database) -> None:
+    store, now = await store_on(sqlite), [0.0]
+    keeper = keeper_of(store, clock=lambda: now[0])
+    for _ in range(int(DENIED_BURST) + 50):
+        answer = await keeper.call("some", "get", {"name": "ROOT_KEY"})
+        assert answer["status"] in ("denied", "throttled")
+    assert len(await store.audit(limit=1_000)) == DENIED_BURST
+    await store.set({"DB_X": "value x"}, actor=OPERATOR)
+    assert await keeper.get("some", "DB_X") == ("value x", None), "what it may do it still may"
+    assert await store.trim_audit(datetime.now(UTC) + timedelta(seconds=1)) == DENIED_BURST + 2
+    assert await store.audit() == []
 
 
 async def test_what_a_module_may_set_is_bounded_in_number_size_and_rate(sqlite: Database) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import re
+import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -130,3 +132,22 @@ async def test_a_module_whose_port_is_taken_gets_another_from_its_orchestrator_a
             assert announcement is not None
             assert int(announcement.listen.rpartition(":")[2]) in DEFAULT_RANGE
             assert await r.ask("GET", "/secret/DB_PASSWORD") == (200, FIRST)
+
+
+async def test_a_module_killed_amid_rotations_comes_back_with_the_newest_and_acknowledges_it(tmp_path: Path) -> None:
+    async with rig(tmp_path, restart={"first_delay": 0.05, "longest_delay": 0.05, "limit": 50}) as r:
+        for number in range(2):
+            instance = r.seen.modules["vault"].instance
+            assert instance is not None
+            if number % 2:
+                os.kill(instance.process.pid, signal.SIGKILL)
+            r.keeper.acknowledged.clear()
+            await r.store.set({"DB_PASSWORD": f"password number {number}"}, actor=OPERATOR)
+            if not number % 2:
+                os.kill(instance.process.pid, signal.SIGKILL)
+            await r.seen.until("vault", State.READY, number + 2)
+            async with asyncio.timeout(PATIENCE):
+                while await r.store.pending("vault"):
+                    await r.keeper.acknowledged.wait()
+                    r.keeper.acknowledged.clear()
+            assert await r.ask("GET", "/secret/DB_PASSWORD") == (200, f"password number {number}")

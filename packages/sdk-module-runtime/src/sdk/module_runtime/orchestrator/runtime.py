@@ -101,7 +101,7 @@ async def running(
         await stack_of.enter_async_context(_journaling(journal))
         journal.take(Happening(happenings.ORCHESTRATOR, detail={"state": "started", "orphans": orphans}))
         await stack_of.enter_async_context(orchestrator.ready())
-        await stack_of.enter_async_context(watching(services.store, board))
+        await stack_of.enter_async_context(watching(services, board))
         await stack_of.enter_async_context(_administered(stack, orchestrator, journal, book, stop, folder))
         yield Runtime(orchestrator, journal, book)
         journal.take(Happening(happenings.ORCHESTRATOR, detail={"state": "stopped", "orphans": 0}))

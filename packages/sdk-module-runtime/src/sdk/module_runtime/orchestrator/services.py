@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import ConfigurationError, SdkError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 LOOK_EVERY: Final = 2.0
 """Seconds between looks at the store for what an operator has changed in another process."""
+_TRIM_AT: Final = 1_800
+"""Looks between one trimming of the audit and the next: an hour."""
 _ACTOR: Final = "orchestrator"
 
 
@@ -33,6 +36,7 @@ class Services:
     hosts: dict[str, ServiceHost] = field(default_factory=dict)
     keeper: SecretKeeper | None = None
     store: SecretStore | None = None
+    audit_kept: timedelta = timedelta(days=90)
     authorizer: Authorizer | None = None
     registration_key: str | None = None
 
@@ -52,6 +56,7 @@ async def open_services(stack: Stack, database: Database, environ: Mapping[str, 
             for name, module in stack.modules.items()
         }
         services.keeper = ModuleSecrets(services.store, rights)
+        services.audit_kept = timedelta(days=stack.secrets.audit_days)
         if stack.registration is not None and stack.registration.key is not None:
             services.registration_key = await services.store.read(stack.registration.key, actor=_ACTOR)
     if stack.jwt is not None:
@@ -137,12 +142,12 @@ def _published(url: str) -> Keys:
 
 
 @asynccontextmanager
-async def watching(store: SecretStore | None, board: Switchboard) -> AsyncIterator[None]:
-    """Modules hear of secrets that were changed by another process on the same database."""
-    if store is None:
+async def watching(services: Services, board: Switchboard) -> AsyncIterator[None]:
+    """Modules hear of secrets that were changed by another process on the same database; the audit does not grow."""
+    if services.store is None:
         yield
         return
-    looking = asyncio.create_task(_look(store, board))
+    looking = asyncio.create_task(_look(services.store, board, services.audit_kept))
     try:
         yield
     finally:
@@ -150,10 +155,14 @@ async def watching(store: SecretStore | None, board: Switchboard) -> AsyncIterat
         await asyncio.gather(looking, return_exceptions=True)
 
 
-async def _look(store: SecretStore, board: Switchboard) -> None:
+async def _look(store: SecretStore, board: Switchboard, kept: timedelta) -> None:
     known: dict[str, int] | None = None
+    looks = 0
     while True:
         try:
+            if looks % _TRIM_AT == 0:
+                await store.trim_audit(datetime.now(UTC) - kept)
+            looks += 1
             found = {row.name: row.version for row in await store.listed()}
         except SdkError as error:
             _log.warning("secrets_not_watched", reason=str(error))

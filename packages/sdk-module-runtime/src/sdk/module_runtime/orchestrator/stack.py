@@ -163,6 +163,8 @@ class SecretKeeping(_Table):
     """Where the key is that secrets are encrypted with: ``file:PATH``, ``environment:VARIABLE``, ``keyring:…``."""
 
     key: Annotated[str, StringConstraints(pattern=r"^(file|environment|keyring):.+$")]
+    audit_days: Annotated[int, Field(gt=0, le=36_500)] = 90
+    """How long it is kept who asked for what."""
 
 
 class Jwt(_Table):

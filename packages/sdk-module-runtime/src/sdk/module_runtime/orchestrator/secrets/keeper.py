@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 BURST: Final = 1_000.0
-CALLS_A_SECOND: Final = 20.0
+CALLS_A_SECOND: Final = 2.0
+DENIED_BURST: Final = 100.0
+DENIED_A_SECOND: Final = 0.1
+"""A refusal is an audit row too, and a module that has no rights has no reason to go on."""
 WRITE_BURST: Final = 30.0
 WRITES_A_SECOND: Final = 1 / 30
 LARGEST_WRITTEN: Final = 4_096
@@ -77,6 +80,7 @@ class ModuleSecrets:
         self._store = store
         self._rights = dict(rights)
         self._reading = Allowances(BURST, CALLS_A_SECOND, clock)
+        self._denied = Allowances(DENIED_BURST, DENIED_A_SECOND, clock)
         self._writing = Allowances(WRITE_BURST, WRITES_A_SECOND, clock)
         self._written: dict[str, set[str]] = {}
         self._listeners: list[Callable[[str, Sequence[str], str], Awaitable[None]]] = []
@@ -165,6 +169,7 @@ class ModuleSecrets:
         rights = self._of(module_id)
         allowed = rights.may_read(name) if operation == "get" else rights.may_write(name)
         if not allowed:
+            self._denied.take(module_id, printable(self._store.shown(name)))
             entry = Entry(f"module:{module_id}", operation, printable(self._store.shown(name)), "denied")
             await self._store.note(entry)
             _log.warning("secret_denied", module_id=module_id, operation=operation, secret_name=entry.name)
