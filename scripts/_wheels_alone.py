@@ -30,7 +30,7 @@ PROBES: dict[str, tuple[list[str], str]] = {
     "sdk-wallet": ([], "import sdk.wallet; from sdk.wallet.keys import PrivateKey; COMMANDS; TABLES"),
     "sdk-chaintracks": ([], "import sdk.chaintracks; COMMANDS; TABLES"),
     "sdk-monitor": ([], "import sdk.monitor; COMMANDS; TABLES"),
-    "sdk-module-runtime": ([], "import sdk.module_runtime; COMMANDS; TABLES"),
+    "sdk-module-runtime": ([], "import sdk.module_runtime; COMMANDS; TABLES; RUNTIME"),
     "sdk-devnet": ([], "import sdk.devnet; COMMANDS; TABLES"),
     "sdk-monitor + sdk-wallet": (
         ["sdk-monitor", "sdk-wallet"],
@@ -46,6 +46,8 @@ TABLES = (
     "[subprocess.run([sdk,'db',a,'--url','sqlite:///alone.sqlite'],check=True,stdout=subprocess.DEVNULL)"
     " for a in ('upgrade','status')]"
 )
+
+RUNTIME = f"import runpy; runpy.run_path({str(ROOT / 'scripts' / '_runtime_alone.py')!r})"
 
 # The start of the `sdk` command must work where a foreign `sdk/__init__.py` hides the whole namespace, to say so.
 OUTSIDE_THE_NAMESPACE = {"sdk-service": ("sdk_launcher.py",)}
@@ -72,12 +74,18 @@ def build(dist: Path) -> dict[str, Path]:
     return wheels
 
 
+def _complete(code: str) -> str:
+    for name, meaning in (("COMMANDS", COMMANDS), ("TABLES", TABLES), ("RUNTIME", RUNTIME)):
+        code = code.replace(name, meaning)
+    return code
+
+
 def try_alone(title: str, distributions: list[str], code: str, dist: Path, scratch: Path) -> None:
     environment = scratch / title.replace(" ", "")
     run("uv", "venv", "-q", "--python", sys.executable, str(environment), cwd=scratch)
     python = str(environment / "bin" / "python")
     run("uv", "pip", "install", "-q", "--python", python, "--find-links", str(dist), *distributions, cwd=scratch)
-    run(python, "-W", "error", "-c", code.replace("COMMANDS", COMMANDS).replace("TABLES", TABLES), cwd=environment)
+    run(python, "-W", "error", "-c", _complete(code), cwd=environment)
     print(f"{title}: installs alone and works", flush=True)
 
 
