@@ -38,20 +38,20 @@ COUNT = 1_000_000
 
 async def run(report: Callable[..., None]) -> None:
     if REAL.exists():
-        report("verify 8,000 mainnet headers, one core", _verify(), "headers/s")
-    report("double SHA-256 of headers alone, one core", _hashing(), "headers/s")
+        report("verify 8,000 mainnet headers, processor time", _verify(), "headers/s")
+    report("double SHA-256 of headers alone, processor time", _hashing(), "headers/s")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "all.headers").write_bytes(mined(COUNT, spacing=601))
         found = _stored(folder)
         report("check and store 1,000,000 headers from files", found["stored"], "headers/s", limit=250_000)
-        report("the same, by processor time of all processes", found["processor"], "headers/s", limit=250_000)
+        report("the same, processor time of all processes", found["processor"], "headers/s", limit=250_000)
         report("memory meanwhile, all processes", found["memory"], "MB", limit=300)
         report("cold start on 1,000,000 headers", found["cold"], "s", limit=2)
         found |= _from_peer(folder)
-        report("fetch, check and store 100,000 headers from a node", found["synced"], "headers/s", limit=50_000)
-        report("lookup by height, 1,000,000 headers", found["height"], "lookups/s", limit=200_000)
-        report("lookup by hash, 1,000,000 headers", found["hash"], "lookups/s", limit=200_000)
+        report("fetch 100,000 headers from a node and store them", found["synced"], "headers/s", limit=50_000)
+        report("lookup by height, 1,000,000 headers, processor time", found["height"], "lookups/s", limit=200_000)
+        report("lookup by hash, 1,000,000 headers, processor time", found["hash"], "lookups/s", limit=200_000)
     report("insert live headers durably with events, one at a time", await _insert(1), "headers/s", limit=300)
     report("insert live headers durably with events, 64 waiting", await _insert(64), "headers/s", limit=1_000)
     load(report)
@@ -63,16 +63,16 @@ def _verify() -> float:
     for _ in range(9):
         target_of.cache_clear()
         work_of.cache_clear()
-        found = verify_file(Rules.of(MAIN), REAL, 900_000, now=int(time.time()))
+        found = verify_file(Rules.of(MAIN), REAL, 900_000, now=int(time.time()), clock=time.process_time)
         best = max(best, found.count / found.seconds)
     return best
 
 
 def _hashing() -> float:
     raw = mined(50_000)
-    started = time.perf_counter()
+    started = time.process_time()
     hashes_of(raw)
-    return 50_000 / (time.perf_counter() - started)
+    return 50_000 / (time.process_time() - started)
 
 
 def _stored(folder: Path) -> dict[str, float]:
