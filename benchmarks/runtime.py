@@ -115,9 +115,12 @@ async def stack(**tables: Any) -> AsyncIterator[tuple[ClientSession, int]]:
 
 
 async def ways(report: Callable[..., None]) -> None:
-    async with stack() as (client, _):
-        alone = await measured(client, ECHO, 1)
-        many = await measured(client, ECHO, 64)
+    """A busy machine lets one side wait for the other; the processor time of both says what a quiet one would do."""
+    async with stack() as (client, pid):
+        alone, ours, modules = await timed(client, pid, 1)
+        alone_of_time = 1 / (ours + modules)
+        many, ours, modules = await timed(client, pid, 64)
+        many_of_time = 1 / max(ours, modules)
     peers = {"bare asyncio echo": await bare_echo()}
     if COUNTERPART.exists():
         async with rust_orchestrator(MODULE) as rust:
@@ -128,7 +131,17 @@ async def ways(report: Callable[..., None]) -> None:
             peers["rust orchestrator, stdio"] = json.loads(body)
             await rust.end()
     report("round trip over a unix socket, one at a time", alone, "round trips/s", peers, limit=5_000)
+    report("… by the processor time of both ends", alone_of_time, "round trips/s")
     report("round trip over a unix socket, 64 in flight", many, "round trips/s", limit=15_000)
+    report("… by the processor time of the busier end", many_of_time, "round trips/s")
+
+
+async def timed(client: ClientSession, pid: int, callers: int) -> tuple[float, float, float]:
+    """Round trips a second, and the processor seconds that one took here and in the module."""
+    before, before_module = time.process_time(), processor_time(pid)
+    rate = await measured(client, ECHO, callers)
+    count = rate * SECONDS
+    return rate, (time.process_time() - before) / count, (processor_time(pid) - before_module) / count
 
 
 async def bare_echo() -> float:
