@@ -11,14 +11,21 @@ import pytest
 from aiohttp import ClientSession
 
 from sdk.core.errors import SdkError
+from sdk.module_runtime.orchestrator.hosts.cache import CacheHost
+from sdk.module_runtime.orchestrator.hosts.database import DatabaseHost
+from sdk.module_runtime.orchestrator.hosts.scopes import CacheScope
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
+from support.host_link import scope_of
+from support.module_databases import KINDS, module_database
 from support.requirements import rust_peer
 from support.running_stack import running
 from support.rust_rig import recorded, rust_module, until_recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from sdk.module_runtime.data.database import DatabaseConfig
 
 SERVED = Path(__file__).parent / "programs" / "served_module.py"
 pytestmark = pytest.mark.timeout(60)
@@ -116,6 +123,69 @@ async def test_it_is_lent_a_port(tmp_path: Path) -> None:
         answer = await until_recorded(record, "line", lambda line: line.get("op") == "port_response")
     assert answer["success"]
     assert answer["port"] in range(21_000, 22_000)
+
+
+@pytest.fixture(params=KINDS)
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseConfig]:
+    with module_database(request.param, tmp_path) as made:
+        yield made
+
+
+async def test_it_works_with_a_lent_database_and_cache_whose_answers_echo_what_was_asked(
+    tmp_path: Path, config: DatabaseConfig
+) -> None:
+    """The Rust SDK knows a result by the operation it repeats, and waits for ever without."""
+
+    def statement(query: str, *params: Any, **more: Any) -> dict[str, Any]:
+        return {"query": query, "params": list(params), **more}
+
+    insert, record = "INSERT INTO t (name, size) VALUES (?, ?)", tmp_path / "record"
+    database = [
+        ("execute", statement("CREATE TABLE t (name VARCHAR(20), size DOUBLE PRECISION)")),
+        ("execute", statement(insert, "grüße", 1.5)),
+        ("begin_transaction", {}),
+        ("transaction_execute", statement(insert, None, 2, transaction_id="$")),
+        ("transaction_commit", {"transaction_id": "$"}),
+        ("begin_transaction", {}),
+        ("transaction_execute", statement(insert, "lost", 3, transaction_id="$")),
+        ("transaction_rollback", {"transaction_id": "$"}),
+        ("query", statement("SELECT name, size FROM t ORDER BY size")),
+        ("query_one", statement("SELECT name FROM t WHERE size = ?", 7)),
+        ("query", statement("SELECT * FROM nowhere")),
+        ("ping", {}),
+        ("close", {}),
+    ]
+    cache = [
+        ("set", {"key": "k", "value": "AP8=", "ttl_seconds": None}),
+        ("get", {"key": "k"}),
+        ("increment", {"key": "n", "delta": 2}),
+        ("lock", {"key": "l", "ttl_seconds": 5}),
+        ("unlock", {"key": "l", "lock_token": "$"}),
+        ("close", {}),
+    ]
+    wanted = {"db_type": config.db_type, "host": None, "database": "main", "pool": {"max_connections": 10}}
+    services = [
+        {"service_type": "Database", "config": wanted, "operations": database},
+        {"service_type": "Cache", "config": {"cache_type": "InMemory", "namespace": "main"}, "operations": cache},
+    ]
+    environ = {"PASSWORD": config.password or ""}
+    host = DatabaseHost({"rust": {"main": scope_of(config, trusted=False, transactions=3)}}, environ)
+    caches = CacheHost({"rust": {"main": CacheScope(cache_type="InMemory")}})
+    board = Switchboard({"Database": host, "Cache": caches})
+    async with running({"rust": rust_module(record, services=services)}, board):
+        assert await until_recorded(record, "services") == "done"
+    lines = [line for line in recorded(record, "line") if line["op"] == "service_operation_result"]
+    assert [line["params"]["operation"] for line in lines] == [name for name, _ in (*database, *cache)]
+    results = [line["result"] if line["success"] else line["error"] for line in lines]
+    assert results[1] == 1
+    assert results[8:10] == [
+        [{"data": {"name": "grüße", "size": 1.5}}, {"data": {"name": None, "size": 2.0}}],
+        None,
+    ]
+    assert "nowhere" in results[10]
+    assert results[14:16] == ["AP8=", 2]
+    assert results[17] is True
+    assert recorded(record, "unreadable") == []
 
 
 @pytest.mark.parametrize("half_duplex", [False, True], ids=["full duplex", "half duplex"])
