@@ -80,6 +80,8 @@ class Link:
         self._turns: deque[_Turn] = deque()
         self._one_at_a_time = asyncio.Lock()
         self._is_closed = False
+        self.heard = 0
+        """Messages that came over this link."""
         self.rotations: list[Rotation] = [] if rotations is None else rotations
         self._tasks: set[asyncio.Task[None]] = set()
         self._takers: dict[type, Callable[[Any], None]] = {
@@ -226,6 +228,7 @@ class Link:
 
     def receive(self, message: m.OrchestratorToModule) -> None:
         """Never waits: answers go to who waits for them, the rest to tasks of their own."""
+        self.heard += 1
         taker = self._takers.get(type(message))
         if taker is None:
             _log.warning("message_ignored", op=message.op)

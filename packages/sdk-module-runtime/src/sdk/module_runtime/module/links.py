@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sdk.module_runtime.errors import NotSent
+from sdk.module_runtime.channels.routing import Conditions
+from sdk.module_runtime.errors import LinkTimeout, NotSent
 from sdk.module_runtime.protocol.streaming import TARGET
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
     from uuid import UUID
 
     from sdk.module_runtime.channels.preferences import ChannelKind, Preferences
+    from sdk.module_runtime.channels.routing import Ranking
     from sdk.module_runtime.module.channel import ModuleChannel
     from sdk.module_runtime.module.link import Link
     from sdk.module_runtime.protocol.messages import PortRequest, PortResponse, RoutedModuleResponse, RouteToModule
@@ -23,7 +27,7 @@ T = TypeVar("T")
 
 class Links:
     """``OrchestratorLink``. A request that did not leave one way goes another; one that left is never repeated here,
-    because nobody knows whether it was done.
+    because nobody knows whether it was done. A channel that was silent through one is avoided for a while.
 
     Under a foreign orchestrator everything goes over stdio: on its channels Rust answers no request of these kinds.
     """
@@ -32,6 +36,7 @@ class Links:
         self._stdio, self._preferences, self._over_channels = stdio, preferences, over_channels
         self._channels: dict[ChannelKind, ModuleChannel] = {}
         self._order: list[ChannelKind] = []
+        self._conditions = Conditions()
 
     def add(self, channel: ModuleChannel) -> None:
         """In the order of preference."""
@@ -116,10 +121,12 @@ class Links:
     ) -> UUID:
         """Send large data over a channel until all of it is acknowledged: by the module ``to``, or the orchestrator.
 
+        Unless it is urgent it takes another channel than requests do, where there is one.
         ``StreamFailed``, ``LinkClosed``.
         """
         properties = {} if to is None else {TARGET: to}
-        for kind in self._preferences.to_try(self._order, self.connected):
+        ranking = self._rank(is_bulk=priority in ("Low", "Normal"))
+        for kind in ranking.well + ranking.resting:
             streams = self._channels[kind].streams
             if streams is not None:
                 return await streams.send(data, content_type=content_type, priority=priority, properties=properties)
@@ -132,15 +139,37 @@ class Links:
         return self._stdio.on_rotated(listener)
 
     async def _over(self, ask: Callable[[Link], Awaitable[T]], *, any_channel: bool = False) -> T:
-        for link in self._ways() if self._over_channels or any_channel else ():
-            try:
-                return await ask(link)
-            except NotSent:
-                continue
-        return await ask(self._stdio)
+        """By channels that do well, else stdio, else by one that was silent before."""
+        if not self._order or not (self._over_channels or any_channel):
+            return await ask(self._stdio)
+        ranking = self._rank()
+        for kind in ranking.well:
+            with contextlib.suppress(NotSent):
+                return await self._by(kind, ask)
+        if not ranking.resting:
+            return await ask(self._stdio)
+        with contextlib.suppress(NotSent):
+            return await ask(self._stdio)
+        for kind in ranking.resting[:-1]:
+            with contextlib.suppress(NotSent):
+                return await self._by(kind, ask)
+        return await self._by(ranking.resting[-1], ask)
 
-    def _ways(self) -> Iterator[Link]:
-        for kind in self._preferences.to_try(self._order, self.connected):
-            link = self._channels[kind].link
-            if link is not None:
-                yield link
+    async def _by(self, kind: ChannelKind, ask: Callable[[Link], Awaitable[T]]) -> T:
+        channel = self._channels[kind]
+        link = channel.link
+        if link is None:
+            raise NotSent(f"the {kind} channel is not open")
+        heard = link.heard
+        try:
+            answer = await ask(link)
+        except LinkTimeout:
+            if link.heard == heard:
+                self._conditions.silent(kind, asyncio.get_running_loop().time())
+            raise
+        self._conditions.heard(kind)
+        return answer
+
+    def _rank(self, *, is_bulk: bool = False) -> Ranking:
+        open_ = self._preferences.to_try(self._order, self.connected)
+        return self._conditions.rank(open_, asyncio.get_running_loop().time(), is_bulk=is_bulk)
