@@ -51,7 +51,12 @@ async def connect(
 
 async def listen_unix(channel: Callable[[], Channel], path: str) -> asyncio.Server:
     """Only this user can connect. A socket that an earlier process left there is taken away."""
-    return await asyncio.get_running_loop().create_unix_server(channel, sock=bind_unix(path))
+    sock = bind_unix(path)
+    try:
+        return await asyncio.get_running_loop().create_unix_server(channel, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def bind_unix(path: str) -> socket.socket:

@@ -84,6 +84,7 @@ class Supervisor:
         self._wanted, self._ended, self._again = True, False, False
         self._bell = Bell()
         self._replacing = asyncio.Lock()
+        self._replacements: set[asyncio.Task[None]] = set()
 
     # --- what an operator may ask for ---
 
@@ -93,10 +94,10 @@ class Supervisor:
         self._bell.ring()
 
     async def stop(self) -> None:
-        """Until the module is stopped. It stays so until ``start``."""
+        """Until the module is stopped, or somebody else wants it again. It stays so until ``start``."""
         self._wanted = False
         self._bell.ring()
-        await self._bell.until(lambda: self.state is State.STOPPED)
+        await self._bell.until(lambda: self.state is State.STOPPED or self._wanted)
 
     def start(self) -> None:
         """Start a module that is stopped or failed, with a new budget; a running one is left alone."""
@@ -107,9 +108,13 @@ class Supervisor:
         self._bell.ring()
 
     async def start_and_wait(self) -> None:
-        """Until it is ready, or has failed."""
+        """Until it is ready, or has failed, or nobody wants it any more."""
         self.start()
-        await self._bell.until(lambda: self.state is State.READY or (self.state is State.FAILED and not self._again))
+        await self._bell.until(self._is_settled)
+
+    def _is_settled(self) -> bool:
+        has_failed = self.state is State.FAILED and not self._again
+        return self.state is State.READY or has_failed or not self._wanted or self._ended
 
     async def restart(self) -> None:
         """Stop it, start it again with a new budget, and wait until it is ready, or has failed."""
@@ -120,6 +125,18 @@ class Supervisor:
         """A new instance serves before the old one is asked to end. ``NotReplaced`` if it does not get ready."""
         if self.module.kind == "command":
             raise NotReplaced(f"{self.name} is a command, which serves where its ready_url says: restart it")
+        task = asyncio.get_running_loop().create_task(self._replace())
+        self._replacements.add(task)
+        task.add_done_callback(self._replaced)
+        await asyncio.shield(task)  # who asked may leave; what was begun is brought to its end
+
+    def _replaced(self, task: asyncio.Task[None]) -> None:
+        self._replacements.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.warning("module_not_replaced", module_id=self.name, reason=str(error))
+
+    async def _replace(self) -> None:
         async with self._replacing:
             old = self.instance
             if old is None or self.state is not State.READY:
@@ -181,6 +198,7 @@ class Supervisor:
             event = await self._wait(delay)
         if self.state is not State.STOPPED:
             self._take(Event.STOP)
+        await asyncio.gather(*self._replacements, return_exceptions=True)
 
     async def _wait(self, delay: float | None) -> Event:
         """After a crash: until it is due again, or an operator says otherwise."""
@@ -211,8 +229,8 @@ class Supervisor:
                 await self._serves()
         finally:
             self.ready.clear()
-            await self.instance.close()
-            self.instance = None
+            last, self.instance = self.instance, None  # first, so that nothing takes its place while it is closed
+            await last.close()
             dropped, truncated = self._logs.dropped, self._logs.truncated
             if dropped or truncated:
                 _log.warning("module_output_dropped", module_id=self.name, dropped=dropped, truncated=truncated)
