@@ -86,3 +86,14 @@ def status(url: str, body: bytes | None = None, key: str = "") -> int:
             return int(answer.status)
     except HTTPError as error:
         return error.code
+
+
+def test_the_readmes_tables_are_made_and_compared(tmp_path: Path) -> None:
+    (tables,) = re.findall(r"```json\n(.*?)```", README.read_text(), re.DOTALL)
+    (tmp_path / "notes.json").write_text(tables)
+    lines = [line.partition("#")[0].split() for line in README.read_text().splitlines() if "sdk runtime models" in line]
+    commands = [each for each in lines if each[:3] == ["sdk", "runtime", "models"] and len(each) > 4]
+    assert [each[3] for each in commands] == ["validate", "generate", "apply", "diff", "sync"]
+    for each in commands:
+        ended = subprocess.run([SDK, *each[1:]], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert (ended.returncode, ended.stderr) == (0, ""), each

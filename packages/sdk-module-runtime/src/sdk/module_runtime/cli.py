@@ -13,6 +13,7 @@ _COMMANDS: Final = {
     "endpoints": "sdk.module_runtime.commands.endpoints:command",
     "events": "sdk.module_runtime.commands.inspect:events",
     "logs": "sdk.module_runtime.commands.inspect:logs",
+    "models": "sdk.module_runtime.commands.models:command",
     "new": "sdk.module_runtime.commands.new:command",
     "ps": "sdk.module_runtime.commands.inspect:ps",
     "replace": "sdk.module_runtime.commands.control:replace",
