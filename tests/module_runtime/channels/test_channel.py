@@ -163,3 +163,30 @@ def test_frames_arrive_whole_however_the_stream_is_cut(payloads: list[bytes], da
         assert heard == payloads
 
     asyncio.run(run())
+
+
+async def test_frames_go_out_in_order_whether_alone_or_many_at_once(tmp_path: Path) -> None:
+    async with over_unix(tmp_path) as (pair, client, theirs):
+        expected: list[bytes] = []
+        for burst in (1, 1, 50, 1, 3, 200):
+            for _ in range(burst):
+                expected.append(str(len(expected)).encode() * (1 + 997 * (len(expected) % 7)))
+                client.send(expected[-1])
+            await asyncio.sleep(0)
+        got = [await pair.at_server.get() for _ in expected]
+        assert got == expected
+        assert theirs.is_open
+
+
+async def test_a_peer_that_vanishes_without_a_word_is_noticed_by_the_system() -> None:
+    server, port = await listen_tcp(Pair().serve)
+    client = await connect(Pair().client, SocketAddress("127.0.0.1", port))
+    connected = client._transport.get_extra_info("socket")  # type: ignore[union-attr]
+    assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    idle, every, times = (
+        connected.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    assert idle + every * times <= 60
+    client.close()
+    server.close()

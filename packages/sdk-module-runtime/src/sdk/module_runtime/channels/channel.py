@@ -19,6 +19,9 @@ MOST_QUEUED: Final = 2 * DEFAULT_MAX_PAYLOAD
 """Bytes that wait to be sent; a peer that leaves more unread is not listening."""
 
 
+BURST: Final = 0.0001
+"""Seconds between frames, below which those of one turn of the loop are written together: each write is a system call.
+A frame that comes alone does not wait for the end of its turn."""
 WRITE_AT_ONCE: Final = 1 << 16
 """Bytes; more is not held back until the end of the turn."""
 
@@ -43,6 +46,8 @@ class Channel(asyncio.Protocol):
         self._take, self._most_queued = take, most_queued
         self._decoder = FrameDecoder(max_payload=max_payload, message_pack=message_pack)
         self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._sent_at = 0.0
         self._unwritten: list[bytes] = []
         self._unwritten_size = 0
         self._writable = asyncio.Event()
@@ -66,9 +71,15 @@ class Channel(asyncio.Protocol):
             raise NotSent(f"the {self.label} channel is closed")
         if transport.get_write_buffer_size() + self._unwritten_size + len(payload) > self._most_queued:
             raise NotSent(f"the peer does not read what it is sent over {self.label}")
+        frame = encode_frame(Frame(format_, payload))
+        now = self._loop.time()
+        burst, self._sent_at = now - self._sent_at < BURST, now
         if not self._unwritten:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._unwritten.append(encode_frame(Frame(format_, payload)))
+            if not burst:
+                transport.write(frame)
+                return
+            self._loop.call_soon(self._write)
+        self._unwritten.append(frame)
         self._unwritten_size += len(payload)
         if self._unwritten_size > WRITE_AT_ONCE:
             self._write()

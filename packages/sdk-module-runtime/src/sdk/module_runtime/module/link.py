@@ -267,7 +267,7 @@ class Link:
                 async with asyncio.timeout(seconds):
                     for request in requests:
                         await self._send(request)
-                    return await asyncio.shield(answer)
+                    return await (asyncio.shield(answer) if pending is self._secrets else answer)
             except TimeoutError:
                 raise LinkTimeout(f"{what} did not come within {seconds:g} seconds") from None
 
