@@ -9,6 +9,7 @@ from aiohttp import web
 
 from sdk.module_runtime.errors import RuntimeModuleError
 from sdk.module_runtime.module.context import ServeOptions
+from sdk.module_runtime.module.messaging import Refused
 from sdk.module_runtime.module.program import ModuleProgram
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ async def build(context: ModuleContext) -> web.Application:
         return web.json_response(answer)
 
     async def add(numbers: Any, source: str) -> Any:
+        if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+            raise Refused("no_numbers", "give a list of integers")
         return sum(numbers)
 
     context.messages.answer("sum", add)
