@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -91,6 +92,28 @@ async def test_a_chain_is_made_current_and_read_while_a_service_runs(tmp_path: P
         await process.wait()
         assert (code, err) == (0, "")
         assert (tmp_path / "all.bin").read_bytes() == raw(network.chain)
+
+
+async def test_a_terminal_is_shown_how_far_it_is(tmp_path: Path) -> None:
+    cdn = HeaderCdn.of(HEADERS)
+    async with cdn.served() as url:
+        terminal, theirs = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            str(SDK), "chaintracks", "sync", "--network", "mock", "--database", "sqlite:///h.sqlite",
+            "--source", f"cdn:{url}",
+            stdout=subprocess.PIPE, stderr=theirs, cwd=tmp_path, env={**ENVIRONMENT, "TERM": "xterm", "COLUMNS": "100"},
+        )  # fmt: skip
+        os.close(theirs)
+        out, _ = await asyncio.wait_for(process.communicate(), 60)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while part := os.read(terminal, 65536):
+                shown += part
+        os.close(terminal)
+    assert process.returncode == 0
+    assert out.startswith(b"headers of mock up to 650: ")
+    assert b"headers of mock" in shown
+    assert b"650/650" in shown
 
 
 @pytest.mark.parametrize("kind", KINDS)

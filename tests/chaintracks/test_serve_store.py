@@ -165,6 +165,6 @@ async def test_several_processes_over_one_database_server_have_the_same_chain_ea
                 async with serving(tmp_path, source, url, schema) as (three, _):
                     await agree(two, three)
     for name in ("", "-2"):
-        folder = FileBulk(tmp_path / f"chaintracks-mock-headers{name}", "mock", read_only=True)
+        folder = FileBulk(tmp_path / f"chaintracks-mock-headers{name}", "mock")
         assert folder.read(0, 200) == raw(network.chain[:200])
         folder.close()

@@ -45,7 +45,7 @@ class CdnSource:
         if not location.startswith(("http://", "https://")):
             self._folder = Path(location)
         elif http is None:
-            self._http = HttpClient(location, service=self.name, policy=HttpPolicy(max_connections=2))
+            self._http = HttpClient(location, service=self.name, policy=HttpPolicy(timeout=60, max_connections=2))
         self._files: list[IndexedFile] = []
         self._kept: tuple[bytes, bytes] | None = None  # digest and content of the last file
 

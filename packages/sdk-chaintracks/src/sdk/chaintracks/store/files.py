@@ -14,7 +14,6 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from sdk.chaintracks.consensus.fields import HEADER, header_hash, previous_hash
-from sdk.chaintracks.errors import StoreCorrupted
 from sdk.chaintracks.store import snapshot
 from sdk.chaintracks.store.commit_record import CommitRecord
 from sdk.chaintracks.store.flat import FlatHeaders, hashes_of
@@ -38,23 +37,22 @@ class FolderTaken(ConfigurationError):
 
 
 class FileBulk(FlatHeaders):
-    """One process writes to a folder at a time; others may open it ``read_only``, and see what it held then.
+    """One process has a folder at a time; others read it with ``reading.FolderReader``.
 
     Raises ``FolderTaken`` for a folder that another process writes to, ``ConfigurationError`` for one that cannot be
     used.
     """
 
-    def __init__(self, folder: Path, chain: str, *, read_only: bool = False, per_file: int = PER_FILE) -> None:
+    def __init__(self, folder: Path, chain: str, *, per_file: int = PER_FILE) -> None:
         super().__init__()
-        self.folder, self._read_only = folder, read_only
+        self.folder = folder
         self._lock: int | None = None
         self._saved = 0
         try:
-            if not read_only:
-                folder.mkdir(parents=True, exist_ok=True)
-                self._lock = _locked(folder / "lock")
-            self._record = CommitRecord(folder / "committed", writable=not read_only)  # first: it never runs ahead
-            self._segments = Segments(folder, chain, writable=not read_only, per_file=per_file)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(folder / "lock")
+            self._record = CommitRecord(folder / "committed", writable=True)  # first: it never runs ahead
+            self._segments = Segments(folder, chain, per_file=per_file)
         except OSError as error:
             self._unlock()
             raise ConfigurationError(f"the header folder {folder} cannot be used: {error.strerror}") from error
@@ -105,7 +103,7 @@ class FileBulk(FlatHeaders):
         self._saved = min(self._saved, count)
 
     def close(self) -> None:
-        if not self._read_only and self.count != self._saved:
+        if self.count != self._saved:
             self._save()
         self._segments.close()
         self._record.close()
@@ -120,10 +118,9 @@ class FileBulk(FlatHeaders):
         """Cut off what was never acknowledged, and take the index; headers since it was saved are looked at."""
         committed = self._record.last
         known = 0 if committed is None else min(committed.headers, self._segments.stored)
-        if not self._read_only:
-            if committed is None and self._segments.stored:
-                log.warning("headers nobody acknowledged are dropped", folder=str(self.folder))
-            self._segments.cut(known)
+        if committed is None and self._segments.stored:
+            log.warning("headers nobody acknowledged are dropped", folder=str(self.folder))
+        self._segments.cut(known)
         found = snapshot.load(self.folder / "index")
         if found is not None and self._fits(found, known):
             self.index.keys, self.index.slots, self.works = found.keys, found.slots, found.works
@@ -154,8 +151,6 @@ class FileBulk(FlatHeaders):
 
     def _mend(self, expected: int) -> None:
         """Acknowledged headers are damaged or gone: keep those before, the sources give the rest again."""
-        if self._read_only:
-            raise StoreCorrupted(f"{self.folder} is damaged above height {self.count - 1}; start the service on it")
         whole = self._whole()
         log.error("stored headers are damaged", folder=str(self.folder), expected=expected, kept=whole)
         self._forget(whole)

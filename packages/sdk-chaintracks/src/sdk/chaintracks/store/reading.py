@@ -57,11 +57,14 @@ class FolderReader:
             first += len(raw) // HEADER
 
     def _read(self, first: int, count: int) -> bytes:
-        """Fewer at the end of a file."""
+        """Fewer at the end of a file, none where there is no file any more."""
         number, at = divmod(first, PER_FILE)
-        with (self._folder / segment_name(self._chain, number)).open("rb") as file:
-            file.seek(at * HEADER)
-            raw = file.read(min(count, PER_FILE - at) * HEADER)
+        try:
+            with (self._folder / segment_name(self._chain, number)).open("rb") as file:
+                file.seek(at * HEADER)
+                raw = file.read(min(count, PER_FILE - at) * HEADER)
+        except FileNotFoundError:
+            return b""
         return raw[: len(raw) // HEADER * HEADER]
 
 

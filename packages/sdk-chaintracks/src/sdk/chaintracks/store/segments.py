@@ -18,9 +18,9 @@ PER_FILE: Final = 100_000
 class Segments:
     """Heights from 0 on; every file but the last is full. Methods raise ``OSError``."""
 
-    def __init__(self, folder: Path, chain: str, *, writable: bool, per_file: int = PER_FILE) -> None:
+    def __init__(self, folder: Path, chain: str, *, per_file: int = PER_FILE) -> None:
         self.folder, self.per_file = folder, per_file
-        self._chain, self._writable = chain, writable
+        self._chain = chain
         self._files: list[int] = []
         self._maps: list[mmap.mmap | None] = []
         size = per_file * HEADER
@@ -84,8 +84,7 @@ class Segments:
 
     def _open(self, number: int) -> int:
         """Size in bytes."""
-        flags = os.O_RDWR | os.O_CREAT if self._writable else os.O_RDONLY
-        self._files.append(os.open(self.path(number), flags | getattr(os, "O_CLOEXEC", 0), 0o644))
+        self._files.append(os.open(self.path(number), os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644))
         self._maps.append(None)
         self._map(number)
         return os.fstat(self._files[number]).st_size
