@@ -132,9 +132,13 @@ def _value(found: Any) -> bytes | None:
     if found is None:
         return None
     try:
-        return b64decode(found, validate=True) if isinstance(found, str) else bytes(found)
+        if isinstance(found, str):
+            return b64decode(found, validate=True)
+        if isinstance(found, list):
+            return bytes(found)
     except (TypeError, ValueError):
-        raise CacheSerializationError("the orchestrator answered with a value that is no base64") from None
+        """As for what is neither."""
+    raise CacheSerializationError("the orchestrator answered with a value that is no base64")
 
 
 def _number(found: Any) -> int:
