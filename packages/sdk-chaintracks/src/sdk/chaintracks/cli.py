@@ -15,6 +15,8 @@ from sdk.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from aiohttp import web
+
     from sdk.chaintracks.engine import Chaintracks
     from sdk.chaintracks.settings import ChaintracksSettings
     from sdk.chaintracks.shared.watch import News
@@ -201,12 +203,13 @@ async def _opened(settings: ChaintracksSettings) -> AsyncIterator[Chaintracks]:
         await database.close()
 
 
-async def _serve(settings: ChaintracksSettings) -> None:
+@contextlib.asynccontextmanager
+async def serving(settings: ChaintracksSettings) -> AsyncIterator[tuple[Chaintracks, web.Application]]:
+    """A header service that has had a first look at its sources and follows them, and its application."""
     from sdk.chaintracks.server import ServerOptions, create_chaintracks_app
     from sdk.chaintracks.server.options import limits_of
     from sdk.chaintracks.server.transactions import open_transactions
     from sdk.chaintracks.shared.watch import watching
-    from sdk.service.http_app import serve as serve_app
 
     news = _news(settings)
     async with contextlib.AsyncExitStack() as opened:
@@ -216,7 +219,6 @@ async def _serve(settings: ChaintracksSettings) -> None:
         service = await opened.enter_async_context(_opened(settings))
         with contextlib.suppress(TimeoutError):  # a long way to go is gone while serving
             await asyncio.wait_for(service.sync(), _FIRST_LOOK)
-        tip = service.chain.tip
         for each in service.followers:
             if each.last_error is not None:
                 click.echo(f"sdk: {each.last_error}; it is tried again", err=True)
@@ -225,12 +227,20 @@ async def _serve(settings: ChaintracksSettings) -> None:
         )
         await service.start()
         async with watching(service.chain, every=settings.refresh, news=news):
-            await serve_app(
-                app,
-                settings.host,
-                settings.port,
-                ready=lambda server: click.echo(f"headers of {settings.network} up to {tip.height}: {server.url}"),
-            )
+            yield service, app
+
+
+async def _serve(settings: ChaintracksSettings) -> None:
+    from sdk.service.http_app import serve as serve_app
+
+    async with serving(settings) as (service, app):
+        tip = service.chain.tip
+        await serve_app(
+            app,
+            settings.host,
+            settings.port,
+            ready=lambda server: click.echo(f"headers of {settings.network} up to {tip.height}: {server.url}"),
+        )
 
 
 async def _sync(settings: ChaintracksSettings, timeout: float | None) -> None:

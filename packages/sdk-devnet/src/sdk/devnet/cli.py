@@ -110,30 +110,15 @@ def _ask(url: str, path: str, body: Any = None) -> Any:
 
 
 async def _serve(settings: DevnetSettings, announce: Callable[[str], None] = click.echo) -> None:
-    from contextlib import AsyncExitStack, closing
-
-    from sdk.devnet.arc.settings import ArcSettings
-    from sdk.devnet.chain.rules import Policy
-    from sdk.devnet.devnet import Devnet
-    from sdk.devnet.journal import Journal
-    from sdk.devnet.server import DevnetServer, DevnetUrls
+    from sdk.devnet.opening import opened
+    from sdk.devnet.server import DevnetUrls
     from sdk.service.http_app import serve
 
-    journal = None if settings.directory is None else Journal(settings.directory)
-    policy = Policy(fee_satoshis=settings.fee_satoshis, fee_bytes=settings.fee_bytes)
-    key = settings.arc_api_key
-    arc = ArcSettings(pace=settings.arc_pace, api_key=None if key is None else key.get_secret_value())
-    with closing(Devnet(policy, premine=settings.premine, journal=journal)) as devnet:
-        async with AsyncExitStack() as stack:
-            server = DevnetServer(devnet, mine_every=settings.mine_every, arc=arc)
-            app = await server.open_app(stack)
-            peer = None
-            if settings.p2p_port is not None:
-                peer = await server.open_peers(stack, settings.host, settings.p2p_port)
+    async with opened(settings) as devnet:
 
-            def ready(base: str) -> None:
-                urls = DevnetUrls.of(base)
-                also = "" if peer is None else f", {peer} (P2P)"
-                announce(f"devnet at {urls.base} (ARC, faucet), {urls.whatsonchain} (WhatsOnChain){also}")
+        def ready(base: str) -> None:
+            urls = DevnetUrls.of(base)
+            also = "" if devnet.peer is None else f", {devnet.peer} (P2P)"
+            announce(f"devnet at {urls.base} (ARC, faucet), {urls.whatsonchain} (WhatsOnChain){also}")
 
-            await serve(app, settings.host, settings.port, drain=2.0, ready=lambda server: ready(server.url))
+        await serve(devnet.app, settings.host, settings.port, drain=2.0, ready=lambda server: ready(server.url))
