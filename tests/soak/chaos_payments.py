@@ -21,14 +21,14 @@ from support.requirements import SERVICES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROUND = 600.0
+ROUND, SHORTEST = 600.0, 60.0
 AFTERWARDS = 0.1
 """Of the time is left for the checks."""
 
 
 def run(deadline: float, say: Callable[[str], None]) -> None:
     """Until ``deadline`` on the monotonic clock; raises ``AssertionError`` or ``ProgramEnded``."""
-    while (left := deadline - time.monotonic()) > 5:
+    while (left := deadline - time.monotonic()) > SHORTEST:
         with ExitStack() as stack:
             folder = Path(tempfile.mkdtemp(prefix="sdk-chaos-"))
             say(f"logs and databases are in {folder}")

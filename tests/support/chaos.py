@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 FAUCET, GIFT, GIFTS = PrivateKey.from_int(9), 1_000_000, 20
-CALM = 60.0
+CALM = 120.0
 SETTLING = tuple(range(20, 200, 20))
 """Minutes after the end at which the background work is done again, until nothing is left to do."""
 
