@@ -92,6 +92,10 @@ async def build(context: ModuleContext) -> web.Application:
             raise Refused("no_number", "give an integer")
         return {"double": value * 2, "source": source}
 
+    async def wait(_value: Any, _source: str) -> Any:
+        assert context.link is not None
+        return (await context.link.get_secret("gate", timeout=30))[0]
+
     async def broken(_value: Any, _source: str) -> Any:
         raise RuntimeError("with something secret in it")
 
@@ -122,6 +126,7 @@ async def build(context: ModuleContext) -> web.Application:
     taken: list[dict[str, Any]] = []
     context.messages.on_stream = keep
     context.messages.answer("double", double)
+    context.messages.answer("wait", wait)
     context.messages.answer("streams", streams)
     context.messages.answer("broken", broken)
     app = web.Application()

@@ -137,6 +137,45 @@ def test_a_module_that_is_told_to_end_by_a_signal_tells_an_orchestrator_that_can
         assert process.wait(20) == 0
 
 
+def test_a_question_of_another_module_that_is_in_flight_is_answered_before_the_end_and_a_new_one_refused() -> None:
+    with started("echo_module.py", extensions=["routed_answer"]) as process:
+        assert process.stdin is not None
+        heard = lines(process)
+        assert next(heard)["op"] == "announce"
+        process.stdin.write(_routed(1, "wait"))
+        assert next(heard) == {"op": "get_secret", "name": "gate"}
+        process.stdin.write(b'{"op":"shutdown"}\n')
+        process.stdin.write(_routed(2, "double"))
+        refused = _answered(process, next(heard))
+        assert (refused["request_id"][-1], refused["error"]["code"]) == ("2", "unavailable")
+        process.stdin.write(b'{"op":"secret","name":"gate","value":"opened"}\n')
+        answered = _answered(process, next(heard))
+        assert (answered["request_id"][-1], bytes(answered["payload"]["data"])) == ("1", b'"opened"')
+        assert process.wait(20) == 0
+
+
+def _answered(process: subprocess.Popen[bytes], call: dict[str, Any]) -> dict[str, Any]:
+    """What a module answered another; the orchestrator has taken it."""
+    assert process.stdin is not None
+    assert (call["extension"], call["operation"]) == ("routed_answer", "answer")
+    taken = {"op": "extension_result", "call_id": call["call_id"], "success": True}
+    process.stdin.write(json.dumps(taken).encode() + b"\n")
+    params = call["params"]
+    assert isinstance(params, dict)
+    return params
+
+
+def _routed(number: int, endpoint: str) -> bytes:
+    message = {
+        "op": "routed_module_message",
+        "source_module_id": "other",
+        "original_request_id": f"00000000-0000-0000-0000-00000000000{number}",
+        "payload": {"data": list(b"21"), "format": "Json"},
+        "target_endpoint": endpoint,
+    }
+    return json.dumps(message).encode() + b"\n"
+
+
 def test_a_line_cut_off_by_the_end_is_not_believed() -> None:
     with started("echo_module.py") as process:
         assert process.stdin is not None

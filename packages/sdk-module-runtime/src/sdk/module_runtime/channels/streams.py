@@ -41,7 +41,7 @@ class IncomingStream:
         self._window, self._patience = window, patience
         self._next = 0
         self._early: dict[int, StreamChunk] = {}
-        self._ready: asyncio.Queue[StreamChunk] = asyncio.Queue()
+        self._ready: asyncio.Queue[StreamChunk | None] = asyncio.Queue()
         self.complete = False
         """Whether all of it is here, read or not."""
         self.on_abandoned: Callable[[], None] = lambda: None
@@ -68,6 +68,10 @@ class IncomingStream:
                 break
         return True
 
+    def fail(self) -> None:
+        """Nothing more will come. What is here already can still be read."""
+        self._ready.put_nowait(None)
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while True:
             try:
@@ -76,6 +80,8 @@ class IncomingStream:
             except TimeoutError:
                 self.on_abandoned()
                 raise StreamFailed(f"the rest of the stream did not come within {self._patience:g} seconds") from None
+            if chunk is None:
+                raise StreamFailed("the channel was lost before the rest of the stream came")
             if chunk.data:
                 yield chunk.data
             if chunk.is_final:
@@ -162,8 +168,10 @@ class Streams:
             self._take_chunk(frame)
 
     def close(self) -> None:
-        """The channel is gone: who sends gets ``LinkClosed``; who receives waits no longer than it would anyway."""
+        """The channel is gone: who sends gets ``LinkClosed``, who receives ``StreamFailed``."""
         self._acks.close()
+        for stream in self._incoming.values():
+            stream.fail()
         self._incoming.clear()
 
     async def _deliver(self, chunk: StreamChunk) -> None:

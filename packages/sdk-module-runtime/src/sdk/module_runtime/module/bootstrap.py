@@ -104,7 +104,7 @@ class _Module:
                 await self._link.send(Announce(listen=http.address or init.listen, endpoints=endpoints))
                 await self.stopping.wait()
                 await self._say_draining()
-                await self._requests.drain(options.drain)
+                await asyncio.gather(self._requests.drain(options.drain), self._messages.drain(options.drain))
 
     async def _say_draining(self) -> None:
         """Its orchestrator knows, unless a signal was the cause: then it may stop sending requests."""
@@ -117,6 +117,7 @@ class _Module:
     def _tell(self) -> None:
         """The orchestrator has asked to end, or is gone."""
         self._told = True
+        self._messages.refuse_new()
         self.stopping.set()
 
     async def close(self) -> None:

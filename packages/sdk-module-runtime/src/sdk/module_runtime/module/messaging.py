@@ -49,6 +49,7 @@ class Messaging:
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
         self._tasks: set[asyncio.Future[None]] = set()
+        self._is_draining = False
         self.links: Links | None = None
         self.on_stream: Callable[[IncomingStream], Awaitable[None]] | None = None
         """Takes each stream that arrives over a channel."""
@@ -74,7 +75,9 @@ class Messaging:
 
     def take(self, message: RoutedModuleMessage, link: Link) -> None:
         """Bounded: beyond ``_AT_ONCE`` the module says that it is busy."""
-        if len(self._tasks) >= _AT_ONCE:
+        if self._is_draining:
+            work = self._reply(message, link, error=("unavailable", "this module is about to end"))
+        elif len(self._tasks) >= _AT_ONCE:
             work = self._reply(message, link, error=("busy", f"{_AT_ONCE} requests are being answered already"))
         else:
             work = self._handle(message, link)
@@ -89,6 +92,16 @@ class Messaging:
         task = asyncio.ensure_future(self.on_stream(stream))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+
+    def refuse_new(self) -> None:
+        """From now on others are told that this module is about to end."""
+        self._is_draining = True
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing new, and let what is in flight end."""
+        self.refuse_new()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -78,7 +78,9 @@ class ModuleProgram:
                 asyncio.run(self._run_alone(listen or DEFAULT_LISTEN, orchestrator))
             else:
                 lines = take_over()
-                end_without_orchestrator(lines[0], self.options.drain + self.options.patience)
+                end_without_orchestrator(
+                    lines[0], 2 * self.options.drain + self.options.patience
+                )  # messages, then sockets
                 asyncio.run(run_under_orchestrator(self._application, self.secrets, self.options, *lines))
         except SdkError as error:
             sys.stderr.write(f"{self.name}: {error}\n")

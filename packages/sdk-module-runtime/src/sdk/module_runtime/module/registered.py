@@ -152,7 +152,8 @@ class _Registered:
                 _log.info("module_serves", module=self._info.name, address=http.address)
                 await self.stopping.wait()
                 await self._say_draining()
-                await self._requests.drain(self._options.drain)
+                seconds = self._options.drain
+                await asyncio.gather(self._requests.drain(seconds), self._messages.drain(seconds))
 
     async def close(self) -> None:
         for task in self._tasks:
