@@ -52,3 +52,24 @@ async def test_after_a_start_the_log_is_read_once_for_all_who_come_back_to_one_p
         assert asked == [count - 8]
         await before.checker.close()
         await chain.checker.close()
+
+
+async def test_one_who_was_told_more_by_another_process_is_not_sent_back(tmp_path: Path) -> None:
+    """A process that has not looked yet must not take the newer block for one that is gone."""
+    headers = grown([GENESIS], 6)
+    async with store_rig("sql-sqlite", tmp_path) as rig:
+        writer: HeaderChain = await rig.chain(system_clock)
+        await writer.extend(headers[1].to_bytes())
+        behind: HeaderChain = await rig.chain(system_clock)
+        feed = Feed(behind)
+        for each in headers[2:6]:
+            await writer.extend(each.to_bytes())
+        ahead = Position(4, bytes.fromhex(headers[4].hash())[::-1])
+        assert await feed.read(ahead) == (ahead, [])
+        with feed.reader() as wake:
+            await behind.refresh()
+            assert wake.is_set()
+        reached, changes = await feed.read(ahead)
+        assert (reached, [each.position.number for each in changes]) == (feed.newest, [5])
+        await writer.checker.close()
+        await behind.checker.close()

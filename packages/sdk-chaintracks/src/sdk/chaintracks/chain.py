@@ -16,7 +16,7 @@ from sdk.chaintracks.consensus.fields import (
     previous_hash,
     split,
 )
-from sdk.chaintracks.errors import InvalidHeader, StoreCorrupted, UnknownParent
+from sdk.chaintracks.errors import InvalidHeader, StoreCorrupted, StoreMoved, UnknownParent
 from sdk.chaintracks.events import MAX_ADDED, EventHeader, listed
 from sdk.chaintracks.loading import load
 from sdk.chaintracks.run_queue import Run, RunQueue
@@ -180,7 +180,16 @@ class HeaderChain:
         return await self._queue.run(Run(raw, anywhere))
 
     async def _extend(self, raw: bytes, anywhere: bool) -> TipEvent | None:
-        if self._stale:
+        """Decided again when another process has written meanwhile."""
+        try:
+            return await self._decide(raw, anywhere)
+        except (UnknownParent, StoreMoved):
+            if not self._stale and await self.store.last_event() == self.last_event:
+                raise
+            return await self._decide(raw, anywhere, again=True)
+
+    async def _decide(self, raw: bytes, anywhere: bool, *, again: bool = False) -> TipEvent | None:
+        if self._stale or again:
             await self._load()
         raw = self._unknown(raw)
         parent = await self._parent(raw, anywhere) if raw else None

@@ -84,7 +84,8 @@ class ChaintracksServer:
         app = create_chaintracks_app(
             self.service, limits=self._limits, options=self._options, transactions=self._transactions
         )
-        server = await self._open.enter_async_context(running(app, host, port))
+        drain = (self._options or ServerOptions()).drain  # requests are answered in less time than that
+        server = await self._open.enter_async_context(running(app, host, port, drain=drain))
         self._open.push_async_callback(self.service.stop)
         await self.service.start()
         return server.url

@@ -84,7 +84,18 @@ class Feed:
                 found = self._recent_after(position) or await self._logged_after(position)
         if found:
             return found[-1].position, [*found]
+        if await self._is_ahead(position):
+            return (
+                position,
+                [],
+            )  # told by another process over our store; we shall know it soon, and wake the reader
         return await self._net(position)
+
+    async def _is_ahead(self, position: Position) -> bool:
+        if position.number <= self.newest.number:
+            return False
+        events = await self._chain.store.events_after(position.number - 1, 1)
+        return bool(events) and Position(events[0].id, events[0].tip.hash) == position
 
     def _recent_after(self, position: Position) -> list[Change] | None:
         """Memory is asked only if it holds the event itself, for another server may have one of the same number."""

@@ -20,7 +20,7 @@ class ServerOptions:
 
     ``keepalive`` is the pause after which a quiet stream gets a sign of life, and within which a WebSocket must answer
     a ping; ``stall`` how long one message may wait for a reader that does not read. ``drain`` is what subscribers get
-    to take their last messages when the service stops.
+    to take their last messages when the service stops, and requests to be answered.
     """
 
     subscribers: int = 4_000

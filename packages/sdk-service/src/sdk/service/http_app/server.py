@@ -56,6 +56,9 @@ class _Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._connections.count += 1
+        if self._connections.stopping:  # it was accepted just before the socket was closed
+            self.force_close()
+            return
         if self._connections.count > self._limits.connections:
             self._connections.note("connections")
             self.force_close()
@@ -123,6 +126,7 @@ class _Connections:
 
     note: Callable[[str], None]
     count: int = 0
+    stopping: bool = False
     behind: set[_Connection] = field(default_factory=set)
 
 
@@ -152,7 +156,7 @@ async def running(
     )
     try:
         await runner.setup()
-        server = await _accept(runner, sock, limits, ssl)
+        server, connections = await _accept(runner, sock, limits, ssl)
     except BaseException:
         await runner.cleanup()
         sock.close()
@@ -163,12 +167,25 @@ async def running(
     finally:
         if SERVICE in app:
             app[SERVICE].draining.set()
+        connections.stopping = True
+        await _accept_no_more(sock)
         server.close()
         await runner.cleanup()
         await server.wait_closed()
 
 
-async def _accept(runner: web.AppRunner, sock: socket.socket, limits: Limits, ssl: SSLContext | None) -> asyncio.Server:
+async def _accept_no_more(sock: socket.socket) -> None:
+    """CPython (seen in 3.11) forgets a connection that it has accepted when its server is closed before the protocol is
+    made: the client would wait for ever. So those on their way are let in, and then closed like the others."""
+    with suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().remove_reader(sock)
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def _accept(
+    runner: web.AppRunner, sock: socket.socket, limits: Limits, ssl: SSLContext | None
+) -> tuple[asyncio.Server, _Connections]:
     metrics = runner.app[SERVICE].metrics if SERVICE in runner.app else None
     connections = _Connections(lambda reason: None if metrics is None else metrics.refused.labels(reason).inc())
     manager = runner.server
@@ -179,7 +196,7 @@ async def _accept(runner: web.AppRunner, sock: socket.socket, limits: Limits, ss
     def connection() -> _Connection:
         return _Connection(connections, limits, manager, loop=loop, **manager._kwargs)
 
-    return await loop.create_server(connection, sock=sock, ssl=ssl, backlog=1024)
+    return await loop.create_server(connection, sock=sock, ssl=ssl, backlog=1024), connections
 
 
 def listen(host: str, port: int) -> socket.socket:
