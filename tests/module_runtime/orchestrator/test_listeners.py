@@ -22,6 +22,7 @@ from sdk.module_runtime.orchestrator import listeners
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from sdk.module_runtime.protocol.init import SocketAddress
+from sdk.module_runtime.protocol.messages import Secret
 from support.certificates import certificates
 from support.channel_peer import PATIENCE, Peer
 from support.running_stack import running
@@ -160,12 +161,11 @@ async def test_a_flood_over_a_channel_leaves_the_orchestrator_answering(tmp_path
             await good.hear("port_response")
 
 
-async def test_a_channel_that_answers_no_heartbeat_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listeners, "HEARTBEAT", 0.02)
-    async with listening(tmp_path) as (_, listener, conversation):
+async def test_a_channel_that_answers_no_heartbeat_is_closed_while_another_does(tmp_path: Path) -> None:
+    async with listening(tmp_path, hung_after=0.3) as (seen, listener, conversation):
         assert listener.ipc is not None
         dead, alive = await Peer.at(listener.ipc.socket_path), await Peer.at(listener.ipc.socket_path)
-        for peer in (dead, alive):
+        for peer in (alive, dead):
             peer.say(**hello(conversation))
 
         async def answer() -> None:
@@ -176,7 +176,29 @@ async def test_a_channel_that_answers_no_heartbeat_is_closed(tmp_path: Path, mon
         answering = asyncio.create_task(answer())
         await dead.end()
         assert alive.channel.is_open
+        assert seen.seen.count(("one", State.STARTING)) == 1
         answering.cancel()
+
+
+async def test_a_module_that_answers_no_heartbeat_at_all_is_started_again(tmp_path: Path) -> None:
+    async with listening(tmp_path, hung_after=0.2, restart={"first_delay": 0.01}) as (seen, listener, conversation):
+        assert listener.ipc is not None
+        dead = await Peer.at(listener.ipc.socket_path)
+        dead.say(**hello(conversation))
+        await seen.until("one", State.READY, times=2)
+        await dead.end()
+
+
+async def test_a_module_that_reads_no_input_is_started_again(tmp_path: Path) -> None:
+    steps = [ANNOUNCE, {"deaf": True}]
+    command = [sys.executable, str(PROGRAMS / "scripted.py"), json.dumps(steps), str(tmp_path / "record")]
+    restart = {"first_delay": 0.01}
+    deaf = {"kind": "module", "command": command, "hung_after": 0.3, "stop_timeout": 0.2, "restart": restart}
+    board = Switchboard()
+    async with running({"one": deaf}, board) as seen:
+        await seen.until("one", State.READY)
+        board.conversations["one"].send(Secret(name="n", value="x" * 1_000_000))
+        await seen.until("one", State.READY, times=2)
 
 
 async def test_a_module_of_the_rust_kind_is_known_by_its_listener(

@@ -83,6 +83,8 @@ class Conversation:
         self._discovering = Allowance(DISCOVERIES_A_SECOND, DISCOVERIES_AT_ONCE, clock)
         self.announcement: messages.Announce | None = None
         self.announced = asyncio.Event()
+        self.hung = asyncio.Event()
+        """Set when it has answered no heartbeat for too long."""
         self.is_ready = False
         self.is_draining = False
         self.speaks_extensions = False

@@ -40,8 +40,6 @@ _ASK_EVERY: Final = 0.1
 _ASK_TIMEOUT: Final = ClientTimeout(total=5)
 BOUND_WITHIN: Final = 1.0
 """Seconds from a Rust module's announcement until what it announced is open, if it ever is."""
-DEAF_AFTER: Final = 30.0
-"""Seconds a module may leave its input unread while something waits for it, before it counts as hung."""
 
 
 @dataclass(frozen=True)
@@ -157,14 +155,17 @@ class Instance:
             self.conversation.is_ready = True
             self.setting.board.enter(self.conversation)
 
-    async def until_deaf(self) -> None:
-        """Until the module has left its input unread for too long."""
-        pipe = self.process.input
-        if pipe is None:
+    async def until_hung(self) -> None:
+        """Until the module has answered no heartbeat, or left its input unread, for too long."""
+        if self.conversation is None or self.process.input is None:
             await asyncio.get_running_loop().create_future()
             return
-        while (blocked := pipe.blocked_for()) < DEAF_AFTER:  # noqa: ASYNC110 - it is the time that passes
-            await asyncio.sleep(DEAF_AFTER - blocked)
+        limit, pipe = self.setting.module.hung_after, self.process.input
+        while (blocked := pipe.blocked_for()) < limit:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit - blocked):
+                    await self.conversation.hung.wait()
+                    return
 
     async def stop(self, patience: float) -> int:
         """Shutdown message, SIGTERM, SIGKILL to the group, within ``patience`` seconds. The exit status."""

@@ -50,8 +50,8 @@ LARGEST_HELLO: Final = 4096
 HEARTBEAT: Final = 10.0
 HALF_DUPLEX_HEARTBEAT: Final = 2.0
 """A Rust module sends what it has only after it has heard something."""
-SILENT_AFTER: Final = 4
-"""Heartbeats without an answer, after which a channel counts as dead."""
+_MISSED: Final = 4
+"""Heartbeats within the time after which a module that answers none counts as hung."""
 
 
 class ChannelSetup:
@@ -94,10 +94,12 @@ class ChannelSetup:
 class Listener:
     """The sockets of one instance. ``ipc`` and ``tcp`` are what its InitBlob says of them."""
 
-    def __init__(self, conversation: Conversation, *, by_token: bool, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, conversation: Conversation, *, by_token: bool, hung_after: float, clock: Callable[[], float]
+    ) -> None:
         self.ipc: IpcChannel | None = None
         self.tcp: TcpChannel | None = None
-        self.by_token, self.clock = by_token, clock
+        self.by_token, self.hung_after, self.clock = by_token, hung_after, clock
         self.conversation = conversation
         self.unproven = 0
         self.noting = Allowance(NOTES_A_SECOND, NOTES_AT_ONCE, clock)
@@ -113,7 +115,8 @@ class Listener:
         cls, module: Module, setup: ChannelSetup, conversation: Conversation, clock: Callable[[], float]
     ) -> Listener:
         """``ConfigurationError`` if a socket cannot be made."""
-        listener = cls(conversation, by_token=module.identify == "token", clock=clock)
+        by_token = module.identify == "token"
+        listener = cls(conversation, by_token=by_token, hung_after=module.hung_after, clock=clock)
         try:
             await listener._open(module, setup)
         except OSError as error:
@@ -157,11 +160,14 @@ class Listener:
         return ChannelTransport(self, label).channel
 
     async def _beat(self) -> None:
-        pause = HEARTBEAT if self.by_token else HALF_DUPLEX_HEARTBEAT
+        pause = min(HEARTBEAT if self.by_token else HALF_DUPLEX_HEARTBEAT, self.hung_after / _MISSED)
         while True:
             await asyncio.sleep(pause)
             for transport in list(self.transports):
-                transport.beat(SILENT_AFTER * pause)
+                transport.beat(self.hung_after)
+            if self.transports and not any(each.is_heard(self.hung_after) for each in self.transports):
+                _log.warning("module_hung", module_id=self.conversation.module_id, seconds=self.hung_after)
+                self.conversation.hung.set()
 
 
 class ChannelTransport:
@@ -195,8 +201,11 @@ class ChannelTransport:
     def hold(self, held: bool) -> None:
         self._intake.hold(held)
 
+    def is_heard(self, silence: float) -> bool:
+        return self._listener.clock() - self._heard_at <= silence
+
     def beat(self, silence: float) -> None:
-        if self._listener.clock() - self._heard_at > silence:
+        if not self.is_heard(silence) and len(self._listener.transports) > 1:
             _log.warning("channel_silent", module_id=self._conversation.module_id, channel=self.label)
             self.channel.abort("it has not answered heartbeats")
             return

@@ -106,6 +106,8 @@ class Module(_Table):
     after: list[Name] = []
     start_timeout: Seconds = 60.0
     stop_timeout: Seconds = 10.0
+    hung_after: Seconds = 40.0
+    """Without an answer to heartbeats on its channels, or with its input unread, it is killed and started again."""
     restart: Restart = Restart()
 
     @model_validator(mode="after")

@@ -263,10 +263,10 @@ class Supervisor:
         try:
             while (instance := self.instance) is not None:
                 exited = asyncio.ensure_future(instance.process.wait())
-                deaf = asyncio.ensure_future(instance.until_deaf())
+                hung = asyncio.ensure_future(instance.until_hung())
                 replaced = asyncio.ensure_future(self._bell.until(partial(self._is_other_than, instance)))
                 try:
-                    await asyncio.wait((exited, deaf, asked, replaced), return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait((exited, hung, asked, replaced), return_when=asyncio.FIRST_COMPLETED)
                     if self.instance is not instance:
                         continue
                     if exited.done():
@@ -274,10 +274,10 @@ class Supervisor:
                     elif asked.done():
                         await self._stop(instance)
                     else:
-                        _log.warning("module_does_not_read", module_id=self.name)
+                        _log.warning("module_hung", module_id=self.name)
                     return
                 finally:
-                    await _cancel(exited, deaf, replaced)
+                    await _cancel(exited, hung, replaced)
         finally:
             await _cancel(asked)
 
