@@ -6,9 +6,11 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -44,6 +46,7 @@ class Chaos:
         self._log = folder / "orchestrator.log"
         self._written = folder / "written"
         self._orchestrator: asyncio.subprocess.Process | None = None
+        self._temporary = Path(tempfile.mkdtemp(prefix="chaos-"))  # short, for sockets are made in it
         self._engine = sa.create_engine(database.url, poolclass=sa.NullPool)
 
     # --- the stack ---
@@ -58,7 +61,10 @@ class Chaos:
         with self._log.open("ab") as log:
             self._orchestrator = await asyncio.create_subprocess_exec(
                 SDK, "runtime", "up", str(self.folder / "stack.toml"),
-                env=clean_environment(PASSWORD=sa.make_url(self.database.url).password or ""), stderr=log,
+                env=clean_environment(
+                    PASSWORD=sa.make_url(self.database.url).password or "", TMPDIR=str(self._temporary)
+                ),
+                stderr=log,
             )  # fmt: skip
         await self._until(self._serves, "the bystander serves")
 
@@ -71,6 +77,7 @@ class Chaos:
     def kill(self) -> None:
         if self._orchestrator is not None and self._orchestrator.returncode is None:
             self._orchestrator.kill()
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
     # --- one blow ---
 
@@ -123,6 +130,8 @@ class Chaos:
     def check_nothing_is_left(self) -> None:
         left = [pid for pid in _processes() if str(self.folder).encode() in _command_of(pid)]
         assert not [pid for pid in left if pid not in (self.database.pid, self.cache.pid)], "processes are left over"
+        left_files = [each.name for each in self._temporary.iterdir()]
+        assert not left_files, "sockets or files are left over"
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", self.port))

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from contextlib import asynccontextmanager
-from tempfile import TemporaryDirectory
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, web
@@ -20,6 +19,7 @@ from sdk.module_runtime.port_negotiation.inherited import inherited_sockets
 from sdk.module_runtime.port_negotiation.listener import open_listener
 from sdk.module_runtime.protocol.messages import HttpResponse
 from sdk.module_runtime.protocol.services import Endpoint
+from sdk.module_runtime.socket_folder import SocketFolder
 from sdk.service.http_app.server import listen
 from sdk.service.logging import get_logger
 
@@ -106,8 +106,8 @@ async def serving(
     requests in flight get up to ``drain`` seconds.
     """
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=drain)
-    with TemporaryDirectory(prefix="sdk-module-") as private:
-        inner = os.path.join(private, "http")
+    with closing(SocketFolder()) as private:
+        inner = str(private.path / "http")
         try:
             await runner.setup()
             await web.UnixSite(runner, inner).start()

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import tempfile
 from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import ConfigurationError
@@ -27,6 +26,7 @@ from sdk.module_runtime.protocol.formats import Format
 from sdk.module_runtime.protocol.init import IpcChannel, TcpChannel
 from sdk.module_runtime.protocol.messages import Heartbeat
 from sdk.module_runtime.protocol.packed import decode_from_module, encode
+from sdk.module_runtime.socket_folder import SocketFolder
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -66,15 +66,15 @@ class ChannelSetup:
 
             files = TlsFiles(str(tls.ca), str(tls.certificate), str(tls.key))
             self.context = server_context(files, mutual=tls.is_mutual)
-        self._folder = tempfile.TemporaryDirectory(prefix="sdk-runtime-")  # for this user alone
+        self._folder = SocketFolder()
         self._numbers = itertools.count(1)
 
     def socket_path(self) -> str:
-        """A path that no instance had before. It is short: the system allows about 100 bytes."""
-        return os.path.join(self._folder.name, f"{next(self._numbers)}.sock")
+        """A path that no instance had before."""
+        return str(self._folder.path / f"{next(self._numbers)}.sock")
 
     def close(self) -> None:
-        self._folder.cleanup()
+        self._folder.close()
 
     def environment(self) -> dict[str, str]:
         """What a module needs for TLS, for its InitBlob."""

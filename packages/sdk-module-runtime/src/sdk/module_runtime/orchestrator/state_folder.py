@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 import orjson
 
 from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.socket_folder import SocketFolder
 
 _SOCKET: Final = "admin.json"
 _LONGEST_SOCKET_PATH: Final = 100
@@ -26,7 +26,7 @@ class StateFolder:
         # a copy of the folder is another one, whose processes are not these
         self.id = f"{_kept(path / 'id', lambda: str(uuid.uuid4()))}-{os.fstat(lock).st_ino}"
         self.admin_token = _kept(path / "admin-token", lambda: secrets.token_urlsafe(32))
-        self._socket_folder = tempfile.TemporaryDirectory(prefix="sdk-admin-")
+        self._socket_folder = SocketFolder()
 
     @classmethod
     def open(cls, path: Path) -> StateFolder:
@@ -48,14 +48,14 @@ class StateFolder:
     def publish(self, url: str | None) -> str:
         """Where to serve the admin API; it is written down for ``sdk runtime ps`` and its like."""
         inside = str(self.path / "admin.sock")
-        path = inside if len(inside) <= _LONGEST_SOCKET_PATH else f"{self._socket_folder.name}/admin.sock"
+        path = inside if len(inside) <= _LONGEST_SOCKET_PATH else f"{self._socket_folder.path}/admin.sock"
         Path(path).unlink(missing_ok=True)
         _write(self.path / _SOCKET, orjson.dumps({"socket": path, "url": url, "pid": os.getpid()}))
         return path
 
     def close(self) -> None:
         (self.path / _SOCKET).unlink(missing_ok=True)
-        self._socket_folder.cleanup()
+        self._socket_folder.close()
         os.close(self._lock)
 
 
