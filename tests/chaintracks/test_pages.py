@@ -6,20 +6,27 @@ import base64
 import hashlib
 import json
 import re
+import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+from sdk.chaintracks.engine import Chaintracks
 from sdk.chaintracks.server.app import create_chaintracks_app
 from sdk.chaintracks.server.cdn import HeaderFolder
+from sdk.chaintracks.sources.whatsonchain import WhatsOnChainSource
 from sdk.core.header import BlockHeader
+from sdk.service.database import Database
 from sdk.service.http_app import create_app, running
 from sdk.service.http_client import HttpClient
 from support.browser import browser
-from support.header_rig import raw
+from support.header_rig import GENESIS, HeaderNetwork, grown, mined, raw
 from support.header_server import header_server
 from support.requirements import vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from support.browser import Page
 
 
 def real_headers(folder: str) -> list[BlockHeader]:
@@ -118,18 +125,24 @@ async def test_pages_are_served_whole_and_safe(tmp_path: Path) -> None:
             assert (await http.request("GET", f"/static/{name}", check=False)).status == 404
 
 
+async def text(page: Page, name: str) -> str:
+    return str(await page.evaluate(f"document.getElementById('{name}').textContent"))
+
+
 async def test_a_browser_shows_the_dashboard_and_the_api(tmp_path: Path) -> None:
     async with header_server(tmp_path, start=9) as served, browser(tmp_path) as page:
         await served.reorganise(3, 5)
         await page.open(f"{served.url}/dashboard")
         await page.until("document.getElementById('height')?.textContent === '11'")
         await page.until("document.querySelectorAll('svg .gone').length === 3")
-        assert await page.evaluate("document.querySelectorAll('svg .kept').length") == 6
-        assert await page.evaluate("document.getElementById('state').textContent") == "not current"
-        assert served.headers[-1].hash() == await page.evaluate("document.getElementById('tip').textContent")
+        assert await page.evaluate("document.querySelectorAll('svg .kept').length") == 5
+        assert await page.evaluate("document.querySelectorAll('#blocks rect').length") == 12
+        assert await text(page, "state") == "not current"
+        assert await text(page, "tip") == served.headers[-1].hash()
         await page.until("document.getElementById('subscribers').textContent === '1'")  # this page's own stream
         await served.grow()
         await page.until("document.getElementById('height').textContent === '12'")  # pushed, not asked for
+        await page.until("document.querySelectorAll('#blocks rect').length === 13")
         search = "document.getElementById('wanted').value = '{}'; document.querySelector('button').click()"
         await page.evaluate(search.format(served.headers[4].hash()))
         await page.until("document.getElementById('found').textContent.includes('\"height\": 4')")
@@ -137,10 +150,68 @@ async def test_a_browser_shows_the_dashboard_and_the_api(tmp_path: Path) -> None
         await page.until("document.getElementById('found').textContent === 'Header not found at height 99'")
         await page.evaluate(search.format("3"))
         await page.until("document.getElementById('found').textContent.includes('\"height\": 3')")
-        picture = await page.screenshot()
-        (tmp_path / "dashboard.png").write_bytes(picture)
-        assert len(picture) > 10_000
+        await pictured(page, tmp_path, "search")
         await page.open(f"{served.url}/docs")
         await page.until("document.body.textContent.includes('GET /v2/tip/stream')")
         assert await page.evaluate("document.body.textContent.includes('POST /addHeaderHex')")
+        await pictured(page, tmp_path, "docs")
         assert [each for each in page.complaints if "favicon" not in each and "404" not in each] == []
+
+
+async def pictured(page: Page, folder: Path, name: str) -> None:
+    picture = await page.screenshot()
+    (folder / f"{name}.png").write_bytes(picture)
+    assert len(picture) > 10_000
+
+
+def lately(count: int) -> list[BlockHeader]:
+    """Whose last block is a minute old."""
+    first = mined(GENESIS, time=int(time.time()) - 60 - 600 * (count - 1))
+    return grown([GENESIS, first], count - 1)
+
+
+async def test_the_dashboard_shows_at_a_glance_that_all_is_well_and_what_is_not(tmp_path: Path) -> None:
+    """Empty, in step with its sources after a reorganisation, left by its sources, and gone itself."""
+    network, other = HeaderNetwork(), HeaderNetwork()
+    async with AsyncExitStack() as opened:
+        page = await opened.enter_async_context(browser(tmp_path))
+        urls = [await opened.enter_async_context(each.served()) for each in (network, other)]
+        database = await opened.enter_async_context(await Database.open(f"sqlite:///{tmp_path}/h.sqlite"))
+        now = [0.0]
+        service = await Chaintracks.open("mock", database, [WhatsOnChainSource(each) for each in urls], interval=3600)
+        service._monotonic = lambda: now[0]
+        for each in service.followers:
+            each._clock = lambda: now[0]
+        app = create_chaintracks_app(service)
+        async with running(app) as server:
+            await page.open(f"{server.url}/dashboard")
+            await page.until("document.getElementById('height')?.textContent === '0'")
+            assert (await text(page, "state"), await text(page, "behind")) == ("not current", "unknown")
+            assert "not synchronised yet" in await text(page, "reason")
+            assert await text(page, "reorgs") == "none since this process began"
+            await pictured(page, tmp_path, "empty")
+            network.chain = other.chain = lately(40)
+            await service.sync()
+            await page.until("document.getElementById('state').textContent === 'current'")
+            assert await page.evaluate("document.getElementById('reason').hidden")
+            assert (await text(page, "height"), await text(page, "behind")) == ("40", "in step")
+            await pictured(page, tmp_path, "normal")
+            network.reorganise(2, 4)
+            await service.sync()
+            await page.until("document.querySelectorAll('svg .gone').length === 2")
+            network.reorganise(14, 20, salt="deep")
+            await service.sync()
+            await page.until("document.querySelectorAll('svg .gone').length === 14")
+            assert "14 blocks left above height 28" in await text(page, "reorgs")
+            await pictured(page, tmp_path, "reorg")
+            network.failing, other.failing, now[0] = True, True, 10_000.0
+            await service.sync()
+            await page.evaluate("refresh()")
+            await page.until("document.getElementById('state').textContent === 'not current'")
+            assert "no source has confirmed the tip" in await text(page, "reason")
+            assert "backing off" in await text(page, "sources")
+            await pictured(page, tmp_path, "stale")
+        await page.until("document.getElementById('state').textContent === 'no answer'")
+        assert "may be old" in await text(page, "reason")
+        await pictured(page, tmp_path, "gone")
+        await service.stop()

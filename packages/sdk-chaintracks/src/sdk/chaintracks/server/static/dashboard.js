@@ -2,25 +2,34 @@
 // Everything that comes from the service is put in as text, never as markup.
 const at = (id) => document.getElementById(id)
 const SVG = 'http://www.w3.org/2000/svg'
-let tipTime = 0
+const OLD = { main: 7200, test: 7200 } // seconds after which a tip is old where miners never rest
+const SHOWN = 16
+let tip = null
+let network = ''
+let newest = [] // the last headers, oldest first
 
 function age(seconds) {
   if (seconds < 120) return `${seconds} s`
   if (seconds < 7200) return `${Math.floor(seconds / 60)} min`
   if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`
-  return `${Math.floor(seconds / 86400)} days`
+  return `${Math.floor(seconds / 86400).toLocaleString('en')} days`
 }
 
-function showTip(tip) {
+const since = (time) => Math.max(0, Math.floor(Date.now() / 1000) - time)
+const clock = (time) => `${time.slice(0, 19).replace('T', ' ')} UTC`
+
+function showTip(header) {
+  tip = header
   at('height').textContent = tip.height.toLocaleString('en')
   at('tip').textContent = tip.hash
   document.title = `${tip.height} · block headers`
-  tipTime = tip.time
   showAge()
 }
 
 function showAge() {
-  if (tipTime) at('lag').textContent = age(Math.max(0, Math.floor(Date.now() / 1000) - tipTime))
+  if (!tip) return
+  at('lag').textContent = age(since(tip.time))
+  at('lag').className = since(tip.time) > (OLD[network] ?? Infinity) ? 'warn' : ''
 }
 
 function cell(text, className) {
@@ -37,23 +46,45 @@ function element(name, attributes, text) {
   return found
 }
 
+// The newest blocks with the minutes between them: a pause or a burst is seen at a glance.
+function showBlocks() {
+  const svg = element('svg', { viewBox: `0 0 ${SHOWN * 60} 64`, role: 'img' })
+  svg.append(element('title', {}, `the newest ${newest.length} blocks`))
+  newest.forEach((header, index) => {
+    const x = 4 + 60 * index
+    if (index) {
+      const gap = Math.round((header.time - newest[index - 1].time) / 60)
+      svg.append(element('line', { x1: x - 26, y1: 24, x2: x, y2: 24 }))
+      svg.append(element('text', { x: x - 13, y: 16, 'text-anchor': 'middle' }, gap > 99 ? '99+' : `${gap}′`))
+    }
+    const block = element('rect', { x, y: 10, width: 34, height: 28, rx: 4, class: index === newest.length - 1 ? 'newest' : 'block' })
+    block.append(element('title', {}, `${header.height} ${header.hash}`))
+    svg.append(block)
+    const name = String(header.height)
+    svg.append(element('text', { x: x + 17, y: 54, 'text-anchor': 'middle' }, name.length > 6 ? `…${name.slice(-5)}` : name))
+  })
+  at('blocks').replaceChildren(svg)
+}
+
 // One reorganisation: the branch that was left above, the one that is followed below, from the block they share.
 function picture(reorg) {
   const shown = 12
-  const gone = Math.min(reorg.depth, shown)
-  const kept = Math.min(reorg.newTip.height - reorg.fork, shown)
-  const svg = element('svg', { viewBox: `0 0 ${Math.max(260, 90 + 28 * Math.max(gone, kept))} 92`, role: 'img' })
+  const added = reorg.newTip.height - reorg.fork
+  const [gone, kept] = [Math.min(reorg.depth, shown), Math.min(added, shown)]
+  const svg = element('svg', { viewBox: '0 0 600 92', role: 'img' })
   svg.append(element('title', {}, `${reorg.depth} removed above height ${reorg.fork}`))
   const block = (x, y, name) => svg.append(element('rect', { x, y, width: 18, height: 18, rx: 3, class: name }))
-  block(8, 38, 'kept')
-  for (const [count, y, name] of [[gone, 14, 'gone'], [kept, 62, 'kept']]) {
-    svg.append(element('line', { x1: 26, y1: 47, x2: 44, y2: y + 9 }))
-    if (count > 1) svg.append(element('line', { x1: 44, y1: y + 9, x2: 44 + 28 * (count - 1), y2: y + 9 }))
-    for (let index = 0; index < count; index++) block(44 + 28 * index, y, name)
+  block(8, 37, 'shared')
+  svg.append(element('text', { x: 8, y: 70 }, reorg.fork.toLocaleString('en')))
+  for (const [count, total, tipHeight, y, name, word] of [
+    [gone, reorg.depth, reorg.oldTip.height, 10, 'gone', 'left'], [kept, added, reorg.newTip.height, 64, 'kept', 'followed']
+  ]) {
+    svg.append(element('line', { x1: 26, y1: 46, x2: 60, y2: y + 9 }))
+    if (count > 1) svg.append(element('line', { x1: 60, y1: y + 9, x2: 60 + 26 * (count - 1), y2: y + 9 }))
+    for (let index = 0; index < count; index++) block(60 + 26 * index, y, name)
+    const more = total > count ? `… ${total.toLocaleString('en')} blocks ` : ''
+    svg.append(element('text', { x: 66 + 26 * count, y: y + 13 }, `${more}${word}, tip ${tipHeight.toLocaleString('en')}`))
   }
-  const label = (y, text) => svg.append(element('text', { x: 50, y }, text))
-  label(10, `left: ${reorg.depth} to height ${reorg.oldTip.height}`)
-  label(90, `followed: ${reorg.newTip.height - reorg.fork} to height ${reorg.newTip.height}`)
   return svg
 }
 
@@ -62,40 +93,83 @@ async function get(path) {
   return await answer.json()
 }
 
-async function refresh() {
-  let value
-  try {
-    value = (await get('/v2/status')).value
-  } catch (error) {
-    at('state').textContent = 'no answer'
-    at('state').className = 'bad'
-    return
-  }
-  at('network').textContent = value.network
-  showTip(value.tip)
-  at('state').textContent = value.current ? 'current' : 'not current'
-  at('state').className = value.current ? 'good' : 'bad'
-  at('reason').textContent = value.reason ?? ''
-  at('subscribers').textContent = Object.values(value.subscribers).reduce((sum, each) => sum + each, 0)
-  at('sources').replaceChildren(...value.sources.map((source) => {
+function showState(words, kind, reason) {
+  at('state').textContent = words
+  at('state').className = `badge ${kind}`
+  at('reason').textContent = reason ?? ''
+  at('reason').hidden = !reason
+}
+
+function showSources(sources) {
+  const heights = sources.map((source) => source.lastHeight).filter((height) => height !== null)
+  const ahead = heights.length ? Math.max(...heights) - tip.height : null
+  at('behind').textContent = ahead === null ? 'unknown' : ahead > 0 ? `${ahead.toLocaleString('en')} ahead` : 'in step'
+  at('behind').className = ahead > 0 ? 'warn' : ''
+  at('nosources').hidden = sources.length > 0
+  at('sources').replaceChildren(...sources.map((source) => {
     const row = document.createElement('tr')
-    const state = cell(source.state, source.state === 'ok' ? 'good' : 'bad')
-    row.append(cell(source.name), state, cell(source.lastHeight), cell(source.lastError))
+    const state = source.state === 'ok' && !source.lastSeen ? 'waiting' : source.state
+    const kind = { ok: 'good', waiting: 'warn', backing_off: 'warn' }[state] ?? 'bad'
+    row.append(
+      cell(source.name), cell(state.replace('_', ' '), kind), cell(source.lastHeight?.toLocaleString('en'), 'number'),
+      cell(source.lastSeen ? clock(source.lastSeen) : 'never'), cell(source.lastError, 'bad'))
     return row
   }))
-  if (value.reorgs.length) at('reorgs').replaceChildren(...value.reorgs.slice(-5).reverse().map((reorg) => {
+}
+
+function showReorgs(reorgs) {
+  if (!reorgs.length) return
+  at('reorgs').className = ''
+  at('reorgs').replaceChildren(...reorgs.slice(-5).reverse().map((reorg) => {
     const figure = document.createElement('figure')
     const caption = document.createElement('figcaption')
-    caption.textContent = `${reorg.at.slice(0, 19).replace('T', ' ')} UTC, depth ${reorg.depth}`
+    caption.textContent = `${clock(reorg.at)}: ${reorg.depth} block${reorg.depth > 1 ? 's' : ''} left above height ${reorg.fork.toLocaleString('en')}`
     figure.append(caption, picture(reorg))
     return figure
   }))
 }
 
+// What is wrong is said at the top: whatever else stands on the page may be old.
+async function refresh() {
+  let value
+  try {
+    value = (await get('/v2/status')).value
+    const first = Math.max(0, value.tip.height - SHOWN + 1)
+    const heights = Array.from({ length: value.tip.height - first + 1 }, (_, index) => first + index)
+    const known = new Map(newest.map((header) => [header.hash, header]))
+    const kept = newest.at(-1)?.hash === value.tip.hash
+    if (!kept) newest = await chainTo(value.tip, heights.length, known)
+  } catch (error) {
+    showState('no answer', 'bad', `The service does not answer: ${error.message}. What is shown here may be old.`)
+    return
+  }
+  network = value.network
+  at('network').textContent = network
+  showTip(value.tip)
+  showBlocks()
+  showState(value.current ? 'current' : 'not current', value.current ? 'good' : 'bad', value.reason)
+  const { websocket = 0, sse = 0 } = value.subscribers
+  at('subscribers').textContent = (websocket + sse).toLocaleString('en')
+  at('subscribers').title = `${websocket} over WebSocket, ${sse} over server-sent events`
+  showSources(value.sources)
+  showReorgs(value.reorgs)
+}
+
+// The headers that end at `header`, oldest first; those that are known are not asked for again.
+async function chainTo(header, count, known) {
+  const chain = [header]
+  while (chain.length < count) {
+    const wanted = chain[0].previousHash
+    chain.unshift(known.get(wanted) ?? (await get(`/v2/header/hash/${wanted}`)).value)
+  }
+  return chain
+}
+
 at('search').addEventListener('submit', async (event) => {
   event.preventDefault()
-  const wanted = at('wanted').value.trim()
+  const wanted = at('wanted').value.trim().replaceAll(',', '')
   const kind = /^[0-9]{1,10}$/.test(wanted) ? 'height' : 'hash'
+  at('found').hidden = false
   try {
     const answer = await get(`/v2/header/${kind}/${encodeURIComponent(wanted)}`)
     at('found').textContent = answer.status === 'success' ? JSON.stringify(answer.value, null, 2) : answer.description
@@ -110,6 +184,7 @@ stream.onmessage = (event) => {
   refresh()
 }
 stream.addEventListener('gap', refresh)
+stream.onerror = refresh
 setInterval(refresh, 10000)
 setInterval(showAge, 1000)
 refresh()
