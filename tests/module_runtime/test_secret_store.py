@@ -386,6 +386,24 @@ async def test_a_value_is_redacted_from_when_it_is_known_until_its_last_user_let
     assert registry.redact("value one value two") == "value one [redacted]"
 
 
+async def test_a_value_that_another_process_replaced_is_redacted_while_a_module_uses_it(sqlite: Database) -> None:
+    now = [0.0]
+    registry = SecretRegistry(grace=60, clock=lambda: now[0])
+    store, elsewhere = await store_on(sqlite, registry=registry), await store_on(sqlite)
+    keeper = keeper_of(store)
+    await store.set({"K_1": "value one"}, actor=OPERATOR)
+    for module_id in ("all", "other"):
+        await keeper.get(module_id, "K_1")
+    rotation = (await elsewhere.set({"K_1": "value two"}, actor=OPERATOR)).rotation_id
+    assert await keeper.get("all", "K_1") == ("value two", rotation)
+    await keeper.acknowledge("all", rotation, success=True, message=None)
+    now[0] += 1_000
+    assert registry.redact("value one value two") == "[redacted] [redacted]", "the other has not acknowledged it"
+    await keeper.acknowledge("other", rotation, success=True, message=None)
+    now[0] += 1_000
+    assert registry.redact("value one value two") == "value one [redacted]"
+
+
 @settings(max_examples=30)
 @given(
     st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,20}", fullmatch=True), st.text(min_size=1), max_size=5)

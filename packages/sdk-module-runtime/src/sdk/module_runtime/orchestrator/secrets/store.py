@@ -231,9 +231,13 @@ class SecretStore:
         return known
 
     def _remember(self, name: str, version: int, known: _Known) -> None:
-        """A slow read of an old value does not displace a newer one."""
-        if name not in self._known or self._known[name][0] <= version:
-            self._known[name] = version, known
+        """A slow read of an old value does not displace a newer one; what another process replaced may be in use."""
+        before = self._known.get(name)
+        if before is not None and before[0] > version:
+            return
+        if before is not None and before[0] < version:
+            self._replaced.setdefault(name, []).append(before[1])
+        self._known[name] = version, known
 
     async def _change(
         self,
