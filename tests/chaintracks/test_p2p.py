@@ -389,19 +389,33 @@ async def test_a_node_that_sends_what_is_known_for_ever_is_left(tmp_path: Path) 
         assert "known already" in source._resting[node.address][1]
 
 
-async def test_a_node_that_sends_headers_a_few_at_a_time_is_left_for_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("claims", [0, 4100])
+async def test_a_node_that_sends_headers_one_by_one_slows_nobody_down(tmp_path: Path, claims: int) -> None:
     heights = {bytes.fromhex(each.hash())[::-1]: height for height, each in enumerate(LONG)}
 
     def one(locator: list[bytes]) -> bytes:
         height = next(heights[each] for each in locator if each in heights)
         return raw(LONG[height + 1 : height + 2])
 
-    slow = hostile(one, claims=4100)
-    async with following(tmp_path, slow, node_of(LONG), want=2) as (tracks, source):
+    slow, honest = hostile(one, claims=claims), node_of(LONG)
+    async with following(tmp_path, slow, honest, want=2) as (tracks, source):
         await tracks.sync()
         assert tracks.chain.tip.height == 4100
-        assert slow.asked < 40
-        assert not source._resting or "a few at a time" in source._resting[slow.address][1]
+        assert slow.asked < 10
+        assert honest.asked < 10
+        assert not source._resting
+
+
+async def test_blocks_that_come_one_by_one_are_no_fault(tmp_path: Path) -> None:
+    node = node_of(LONG[:2])
+    async with following(tmp_path, node) as (tracks, source):
+        await tracks.start()
+        for height in range(2, 60):
+            node.chain.append(LONG[height].to_bytes())
+            await node.announce()
+            await until(lambda height=height: tracks.chain.tip.height == height)  # type: ignore[misc]
+        assert not source._resting
+        assert node.connections == 1
 
 
 async def test_easy_branches_below_a_checkpoint_cost_a_node_its_place(tmp_path: Path) -> None:

@@ -34,8 +34,6 @@ _FOREIGN_AGENTS: Final = ("abc", "cash", "bch")
 _UNASKED_LIMIT: Final = 200
 """Messages of no use in a row before a peer is dropped."""
 _FULL: Final = MAX_HEADERS * HEADER
-_MOST_SHORT: Final = 16
-"""Answers that are neither full nor empty, in a row, before a peer is taken to withhold the rest."""
 _MOST_BEFORE: Final = 100
 """Messages before the handshake is done."""
 
@@ -62,7 +60,7 @@ class Peer:
         self._magic, self._reader, self._writer, self._times = magic, reader, writer, times
         self._answer: asyncio.Future[bytes] | None = None
         self._asked: Sequence[bytes] = ()  # the locator of the question that waits for its answer
-        self._useless = self._short = 0
+        self._useless = 0
         self._pump: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         self.start_height = 0
@@ -111,9 +109,6 @@ class Peer:
             raise self._fail(SourceUnavailable(self.name, "did not answer getheaders in time")) from error
         finally:
             self._answer = None
-        self._short = self._short + 1 if 0 < len(raw) < _FULL else 0
-        if self._short > _MOST_SHORT:
-            raise self._fail(SourceUnavailable(self.name, "sends its headers a few at a time"))
         if len(raw) == _FULL:
             await self._ask([header_hash(raw[-HEADER:])])
         return raw

@@ -8,7 +8,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from sdk.chaintracks.consensus.fields import HEADER
 from sdk.chaintracks.errors import SourceError, SourceLied, SourceUnavailable
+from sdk.chaintracks.sources.p2p.messages import MAX_HEADERS
 from sdk.chaintracks.sources.p2p.peer import Peer, PeerTimes
 from sdk.chaintracks.sources.p2p.seeds import parse_address, resolve, spread
 from sdk.core.errors import ConfigurationError
@@ -66,7 +68,8 @@ class PeerSource:
         self._known: list[Address] = []
         self._peers: dict[Address, Peer] = {}
         self._resting: dict[Address, tuple[float, str]] = {}  # until when, and why
-        self._last: Address | None = None
+        self._giver: Address | None = None
+        self._fast: Address | None = None  # whose last answer was full
         self._news = asyncio.Event()
         self._filling: asyncio.Task[None] | None = None
 
@@ -93,7 +96,7 @@ class PeerSource:
         self._news.clear()
         await self._connect(height)
         answered = False
-        for address in sorted(self._peers, key=lambda each: each != self._last):
+        for address in sorted(self._peers, key=lambda each: each != self._fast):
             try:
                 raw = await self._ask(address, locator, height)
             except SourceError as error:
@@ -101,7 +104,7 @@ class PeerSource:
                 continue
             answered = True
             if raw:
-                self._last = address
+                self._answered(address, full=len(raw) == MAX_HEADERS * HEADER)
                 return raw
         if not answered:
             reasons = "; ".join(reason for _, reason in list(self._resting.values())[-3:])
@@ -111,7 +114,7 @@ class PeerSource:
     @property
     def giver(self) -> Address | None:
         """The node that sent the last headers."""
-        return self._last
+        return self._giver
 
     async def refuse(self, giver: object, reason: str) -> None:
         """The headers of ``giver`` break the rules: leave that node, also if it is gone already."""
@@ -130,6 +133,12 @@ class PeerSource:
         await asyncio.gather(*(peer.close() for peer in peers.values()))
 
     # inside
+
+    def _answered(self, address: Address, *, full: bool) -> None:
+        """Whoever sends few headers at a time waits until the others had their turn."""
+        self._giver, self._fast = address, address if full else None
+        if not full:
+            self._peers[address] = self._peers.pop(address)
 
     async def _ask(self, address: Address, locator: Sequence[bytes], height: int) -> bytes:
         peer = self._peers[address]
