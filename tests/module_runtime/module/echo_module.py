@@ -54,6 +54,16 @@ async def build(context: ModuleContext) -> web.Application:
         value, _ = await context.link.get_secret("gate", timeout=30)
         return web.Response(text=value)
 
+    async def gate(_request: web.Request) -> web.Response:
+        sys.stderr.write("waits at the gate\n")
+        sys.stderr.flush()
+        await opened.wait()
+        return web.Response(text="passed")
+
+    async def open_gate(_request: web.Request) -> web.Response:
+        opened.set()
+        return web.Response(text="open")
+
     async def noisy(request: web.Request) -> web.Response:
         print("this is no message")  # as a careless program does
         child = await asyncio.create_subprocess_exec("sh", "-c", "echo nor is this; read line; echo got:$line")
@@ -122,6 +132,7 @@ async def build(context: ModuleContext) -> web.Application:
         await context.link.stream((await received.get())[::-1])
         return web.Response(text="sent back")
 
+    opened = asyncio.Event()
     received: asyncio.Queue[bytes] = asyncio.Queue()
     taken: list[dict[str, Any]] = []
     context.messages.on_stream = keep
@@ -139,6 +150,8 @@ async def build(context: ModuleContext) -> web.Application:
     app.router.add_post("/offer/{name}", offer)
     app.router.add_get("/providers", find)
     app.router.add_post("/mirror", mirror)
+    app.router.add_get("/gate", gate)
+    app.router.add_get("/open", open_gate)
     app.router.add_get("/slow", slow)
     app.router.add_get("/streamed", streamed)
     app.router.add_post("/send/{module}/{size}/{seed}", send)

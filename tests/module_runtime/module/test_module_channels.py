@@ -203,6 +203,21 @@ async def test_a_lost_channel_is_opened_again_and_what_was_asked_there_fails_alo
         assert (await orchestrator.hear())[1]["status_code"] == 200
 
 
+async def test_an_answer_whose_channel_is_lost_goes_another_way(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    await orchestrator.listen_unix(tmp_path / "s")
+    async with module(**ipc(tmp_path / "s")) as process:
+        channel, _ = await orchestrator.hear()
+        await line(process)
+        orchestrator.say(channel, **ask("/gate", "held"))
+        assert process.stderr is not None
+        while b"waits at the gate" not in await process.stderr.readline():
+            pass
+        await orchestrator.close()
+        process.stdin.write(json.dumps(ask("/open", "opener")).encode() + b"\n")  # type: ignore[union-attr]
+        answers = [await line(process) for _ in range(2)]
+        assert {each["request_id"]: bytes(each["body"]) for each in answers} == {"held": b"passed", "opener": b"open"}
+
+
 async def test_without_its_channel_requests_go_over_stdio(tmp_path: Path) -> None:
     async with module(**ipc(tmp_path / "nobody", required=False)) as process:
         assert (await line(process))["op"] == "announce"

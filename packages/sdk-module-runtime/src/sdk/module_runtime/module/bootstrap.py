@@ -70,6 +70,7 @@ class _Module:
         )
         self._links = Links(self._link, options.channels, over_channels=HELLO in init.extensions)
         self._messages.links = self._links
+        self._requests.elsewhere = self._links.send
         self._tasks = [asyncio.create_task(self._read())]
 
     async def open_channels(self) -> None:

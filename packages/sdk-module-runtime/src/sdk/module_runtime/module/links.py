@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from sdk.module_runtime.channels.routing import Ranking
     from sdk.module_runtime.module.channel import ModuleChannel
     from sdk.module_runtime.module.link import Link
-    from sdk.module_runtime.protocol.messages import PortRequest, PortResponse, RoutedModuleResponse, RouteToModule
+    from sdk.module_runtime.protocol.messages import (
+        ModuleToOrchestrator,
+        PortRequest,
+        PortResponse,
+        RoutedModuleResponse,
+        RouteToModule,
+    )
     from sdk.module_runtime.protocol.services import ServiceProvider
     from sdk.module_runtime.protocol.streaming import Priority
 
@@ -131,6 +137,10 @@ class Links:
             if streams is not None:
                 return await streams.send(data, content_type=content_type, priority=priority, properties=properties)
         raise NotSent("no channel is open, and stdio carries no streams")
+
+    async def send(self, message: ModuleToOrchestrator) -> None:
+        """What has no answer, or is one, by whatever way is open."""
+        await self._over(lambda link: link.send(message))
 
     async def acknowledge_rotation(self, rotation_id: str, *, success: bool, message: str | None = None) -> None:
         await self._over(lambda link: link.acknowledge_rotation(rotation_id, success=success, message=message))

@@ -146,7 +146,12 @@ class Messaging:
             params["payload"] = payload.model_dump()
         else:
             params["error"] = {"code": error[0], "message": error[1]}
-        await link.extension_call(ROUTED_ANSWER, "answer", params)
+        try:
+            await link.extension_call(ROUTED_ANSWER, "answer", params)
+        except LinkClosed:
+            if self.links is None:
+                raise
+            await self.links.extension_call(ROUTED_ANSWER, "answer", params)
 
     def _ended(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)

@@ -119,6 +119,7 @@ class _Registered:
         self._no_stdio = Link(_nowhere, extensions)
         self._links = Links(self._no_stdio, Preferences.TCP_ONLY, over_channels=True)
         self._messages.links = self._links
+        self._requests.elsewhere = self._links.send
         self._channel = ModuleChannel(
             self._target(),
             extensions,

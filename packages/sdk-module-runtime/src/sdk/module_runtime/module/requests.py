@@ -10,17 +10,20 @@ from sdk.module_runtime.errors import LinkClosed
 from sdk.module_runtime.module.http import unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from sdk.module_runtime.module.http import HttpApplication
     from sdk.module_runtime.module.link import Link
-    from sdk.module_runtime.protocol.messages import HttpRequest
+    from sdk.module_runtime.protocol.messages import HttpRequest, HttpResponse
 
 MOST_WAITING: Final = 256
 
 
 class Requests:
-    """The answer to each goes the way the request came."""
+    """The answer to each goes the way the request came, or ``elsewhere`` if that is lost meanwhile."""
 
     def __init__(self, stopping: asyncio.Event) -> None:
+        self.elsewhere: Callable[[HttpResponse], Awaitable[None]] | None = None
         self._stopping = stopping
         self._http: asyncio.Future[HttpApplication] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -44,8 +47,12 @@ class Requests:
     async def _answer(self, request: HttpRequest, link: Link) -> None:
         http = await asyncio.shield(self._http)
         answer = await http.answer(request)
-        with contextlib.suppress(LinkClosed):  # nobody is left to read it
+        try:
             await link.send(answer)
+        except LinkClosed:
+            if self.elsewhere is not None:
+                with contextlib.suppress(LinkClosed):  # nobody is left to read it
+                    await self.elsewhere(answer)
 
     async def _refuse(self, request: HttpRequest, link: Link) -> None:
         with contextlib.suppress(LinkClosed):
