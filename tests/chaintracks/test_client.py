@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -257,6 +258,20 @@ async def test_destroy_leaves_no_task_and_no_socket(served: HeaderServer) -> Non
     await until(lambda: sockets() <= before and asyncio.all_tasks() == tasks)  # the server's ends close a moment later
     with pytest.raises(ServiceUnavailable, match="closed"):
         await client.current_height()
+
+
+async def test_destroy_ends_at_once_what_waits_to_reconnect() -> None:
+    tasks, threads = asyncio.all_tasks(), threading.active_count()
+    nowhere = "http://127.0.0.1:9"
+    client, tracker = ChaintracksClient(nowhere), ChaintracksTracker(nowhere)
+    client.subscribe_headers(lambda _: None)
+    tracker.follow()
+    with pytest.raises(ServiceUnavailable):
+        await tracker.is_valid_root_for_height("ab" * 32, 1)
+    async with asyncio.timeout(2):
+        await asyncio.gather(client.destroy(), tracker.close())
+    await until(lambda: asyncio.all_tasks() == tasks)
+    assert threading.active_count() == threads
 
 
 async def test_the_tracker_forgets_recent_roots_when_it_is_told_that_they_are_gone(served: HeaderServer) -> None:

@@ -186,7 +186,7 @@ async def test_the_dashboard_shows_at_a_glance_that_all_is_well_and_what_is_not(
         async with running(app) as server:
             await page.open(f"{server.url}/dashboard")
             await page.until("document.getElementById('height')?.textContent === '0'")
-            assert (await text(page, "state"), await text(page, "behind")) == ("not current", "unknown")
+            assert (await text(page, "state"), await text(page, "behind")) == ("not current", "none answers")
             assert "not synchronised yet" in await text(page, "reason")
             assert await text(page, "reorgs") == "none since this process began"
             await pictured(page, tmp_path, "empty")
@@ -210,6 +210,7 @@ async def test_the_dashboard_shows_at_a_glance_that_all_is_well_and_what_is_not(
             await page.until("document.getElementById('state').textContent === 'not current'")
             assert "no source has confirmed the tip" in await text(page, "reason")
             assert "backing off" in await text(page, "sources")
+            assert await text(page, "behind") == "none answers"
             await pictured(page, tmp_path, "stale")
         await page.until("document.getElementById('state').textContent === 'no answer'")
         assert "may be old" in await text(page, "reason")

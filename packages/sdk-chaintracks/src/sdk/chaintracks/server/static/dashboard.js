@@ -101,10 +101,10 @@ function showState(words, kind, reason) {
 }
 
 function showSources(sources) {
-  const heights = sources.map((source) => source.lastHeight).filter((height) => height !== null)
+  const heights = sources.filter((source) => source.state === 'ok' && source.lastSeen).map((source) => source.lastHeight)
   const ahead = heights.length ? Math.max(...heights) - tip.height : null
-  at('behind').textContent = ahead === null ? 'unknown' : ahead > 0 ? `${ahead.toLocaleString('en')} ahead` : 'in step'
-  at('behind').className = ahead > 0 ? 'warn' : ''
+  at('behind').textContent = ahead === null ? 'none answers' : ahead > 0 ? `${ahead.toLocaleString('en')} ahead` : 'in step'
+  at('behind').className = ahead === null ? 'bad' : ahead > 0 ? 'warn' : ''
   at('nosources').hidden = sources.length > 0
   at('sources').replaceChildren(...sources.map((source) => {
     const row = document.createElement('tr')
