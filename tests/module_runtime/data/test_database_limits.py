@@ -14,6 +14,7 @@ import pytest_asyncio
 from sdk.module_runtime.data.database import (
     DatabaseConfig,
     DatabaseConfigurationError,
+    DatabaseConnectionError,
     DatabaseError,
     LimitExceeded,
     NotPermitted,
@@ -274,3 +275,40 @@ def test_an_errors_text_says_which_it_is() -> None:
         again = error_of(str(error))
         assert (type(again), again.reason) == (type(error), error.reason)
     assert type(error_of("the orchestrator failed")) is DatabaseError
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mysql"])
+async def test_a_server_that_falls_silent_holds_nobody_for_ever(kind: str, tmp_path: Path) -> None:
+    """As when its machine hangs: connections stay, and nothing comes, not even in answer to a cancel."""
+    silent = asyncio.Event()
+    copies: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                if not silent.is_set():
+                    writer.write(data)
+        writer.close()
+
+    with module_database(kind, tmp_path) as config:
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection(config.host, config.port)
+            writers.extend((writer, back))
+            copies.update((asyncio.create_task(copy(reader, back)), asyncio.create_task(copy(there, writer))))
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        through = config.model_copy(update={"port": server.sockets[0].getsockname()[1]})
+        async with server, asyncio.timeout(60):
+            database = await open_database(through, limits=StatementLimits(100, 100_000, 0.5))
+            await database.execute("CREATE TABLE t (id INT)")
+            silent.set()
+            with pytest.raises((LimitExceeded, DatabaseConnectionError)):
+                await database.query("SELECT id FROM t")
+            silent.clear()
+            await database.ping()
+            await database.close()
+            for writer in writers:
+                writer.close()
+            await asyncio.gather(*copies)

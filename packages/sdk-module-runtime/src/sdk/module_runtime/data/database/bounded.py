@@ -6,6 +6,8 @@ has to fit all the same: PostgreSQL sends up to 1 GB of it, MariaDB ``max_allowe
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from sdk.module_runtime.data.database.errors import LimitExceeded
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.data.database.limits import StatementLimits
 
-_CANCEL_TIMEOUT: Final = 5.0
+_CANCEL_TIMEOUT: Final = 2.0
 _FIXED: Final = 8
 
 
@@ -162,11 +164,27 @@ def cancel(connection: sa.Connection) -> None:
         driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
     else:
         arguments, options = connection.dialect.create_connect_args(connection.engine.url)
-        other: Any = connection.dialect.connect(*arguments, **options, connect_timeout=int(_CANCEL_TIMEOUT))
+        seconds = int(_CANCEL_TIMEOUT)
+        other: Any = connection.dialect.connect(
+            *arguments, **options, connect_timeout=seconds, read_timeout=seconds, write_timeout=seconds
+        )
         try:
             other.cursor().execute(f"KILL QUERY {driver.thread_id()}")
         finally:
             other.close()
+
+
+def break_off(connection: sa.Connection) -> None:
+    """End the connection under a thread that waits for a server which answers nothing, not even to a cancel.
+
+    The thread's read ends with an error. SQLite has no server, and needs none of this.
+    """
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        return
+    number = driver.fileno() if connection.dialect.name == "postgresql" else driver._sock.fileno()
+    with socket.socket(fileno=os.dup(number)) as same:
+        same.shutdown(socket.SHUT_RDWR)
 
 
 def _columns(description: Any) -> list[str] | None:

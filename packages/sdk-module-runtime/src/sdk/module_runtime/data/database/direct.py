@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Result: TypeAlias = "sa.CursorResult[Any] | BoundedResult"
+_GRACE: Final = 2.0
+"""Seconds that a statement which was stopped has to end."""
 CLOSED: Final = "this database was closed; open it again"
 
 
@@ -87,7 +89,8 @@ class Database:
     async def begin_transaction(self) -> Transaction:
         await self._acquire()
         try:
-            connection = await self._in_thread(self._begin)
+            running = Running()
+            connection = await self._in_thread(lambda: self._begin(running), running)
         except BaseException:
             self._free.release()
             raise
@@ -127,22 +130,31 @@ class Database:
             self._free.release()
 
     def _run_alone(self, sql: str, values: tuple[Any, ...], read: Callable[[Result], T], running: Running) -> T:
-        with self._connect() as connection, running.on(connection):
-            try:
-                found = run(connection, sql, values, read, self.limits)
-            except DatabaseConnectionError as error:
-                if only_reads(sql):
-                    raise
-                raise CommitUnknown(f"it may or may not have been done: {error.reason}") from error
-            if transaction_is_open(self.config.db_type, connection.connection.dbapi_connection):
-                connection.invalidate()
-                raise QueryError("the statement began a transaction, which was rolled back; use begin_transaction")
-            return found
+        with self._connect() as connection:
+            self._replace_if_gone(connection, running)
+            with running.on(connection):
+                return self._found_alone(connection, sql, values, read)
 
-    def _begin(self) -> sa.Connection:
+    def _found_alone(
+        self, connection: sa.Connection, sql: str, values: tuple[Any, ...], read: Callable[[Result], T]
+    ) -> T:
+        try:
+            found = run(connection, sql, values, read, self.limits)
+        except DatabaseConnectionError as error:
+            if only_reads(sql):
+                raise
+            raise CommitUnknown(f"it may or may not have been done: {error.reason}") from error
+        if transaction_is_open(self.config.db_type, connection.connection.dbapi_connection):
+            connection.invalidate()
+            raise QueryError("the statement began a transaction, which was rolled back; use begin_transaction")
+        return found
+
+    def _begin(self, running: Running) -> sa.Connection:
         connection = self._connect()
         try:
-            run(connection, BEGIN[self.config.db_type], (), affected)
+            self._replace_if_gone(connection, running)
+            with running.on(connection):
+                run(connection, BEGIN[self.config.db_type], (), affected)
         except BaseException:
             connection.close()
             raise
@@ -157,6 +169,16 @@ class Database:
             raise DatabaseConnectionError(
                 f"{self.config.db_type} database {self.config.database!r} cannot be opened: {said(error)}"
             ) from error
+
+    def _replace_if_gone(self, connection: sa.Connection, running: Running) -> None:
+        """As the pool does it without limits, but so that it can be stopped."""
+        if self.limits is None or self.config.db_type == "sqlite":
+            return
+        with running.on(connection):
+            try:
+                connection.dialect.do_ping(connection.connection.dbapi_connection)  # type: ignore[arg-type]
+            except connection.dialect.loaded_dbapi.Error:
+                connection.invalidate()
 
     async def _acquire(self) -> None:
         if self._closed:
@@ -186,11 +208,11 @@ class Database:
         except TimeoutError:
             if running is None or limits is None or done.done():
                 raise
-            await asyncio.to_thread(running.stop)
-            return await self._stopped(done, limits.seconds)
+            await self._stop(done, running)
+            return self._stopped(done, limits.seconds)
         except asyncio.CancelledError:
             if running is not None and limits is not None:
-                await asyncio.to_thread(running.stop)
+                await self._stop(done, running)
             await asyncio.wait([done])
             if not done.cancelled() and done.exception() is None and isinstance(found := done.result(), sa.Connection):
                 found.invalidate()  # a transaction nobody will hold: the server rolls it back
@@ -200,12 +222,18 @@ class Database:
             if running is not None:
                 self._running.discard(running)
 
-    async def _stopped(self, done: asyncio.Future[T], seconds: float) -> T:
-        """What a statement that was stopped had to say: it may have been quicker."""
+    async def _stop(self, done: asyncio.Future[Any], running: Running) -> None:
+        """Tell the server, and if that does not help, leave it."""
+        await asyncio.to_thread(running.stop)
+        if not done.done() and not (await asyncio.wait([done], timeout=_GRACE))[0]:
+            await asyncio.to_thread(running.break_off)
         await asyncio.wait([done])
+
+    def _stopped(self, done: asyncio.Future[T], seconds: float) -> T:
+        """What a statement that was stopped had to say: it may have been quicker."""
         try:
             return done.result()
-        except LimitExceeded:
+        except (LimitExceeded, CommitUnknown):
             raise
         except DatabaseError as error:
             raise LimitExceeded(f"the statement was stopped after {seconds:g} s") from error
@@ -234,7 +262,8 @@ class Transaction:
             self._still_open()
             self._ended = "has an unknown end: its commit was cancelled or broke"
             try:
-                await self._database._in_thread(self._commit)
+                running = Running(may_cancel=False)
+                await self._database._in_thread(lambda: self._commit(running), running)
                 self._ended = "was committed"
             except TransactionError as error:
                 if not isinstance(error, CommitUnknown):
@@ -278,11 +307,12 @@ class Transaction:
             raise TransactionError("the statement ended the transaction by itself; what came before may be committed")
         return found
 
-    def _commit(self) -> None:
+    def _commit(self, running: Running) -> None:
         try:
             if not self._is_open():
                 raise TransactionError("it is no longer open on the server; nothing was committed")
-            self._connection.exec_driver_sql("COMMIT")
+            with running.on(self._connection):
+                self._connection.exec_driver_sql("COMMIT")
         except sa.exc.DBAPIError as error:
             broken = error.connection_invalidated
             self._connection.invalidate()
@@ -302,14 +332,16 @@ class Transaction:
     async def _undo(self, ended: str) -> None:
         self._ended = ended
         try:
-            await self._database._in_thread(self._roll_back)
+            running = Running(may_cancel=False)
+            await self._database._in_thread(lambda: self._roll_back(running), running)
         finally:
             self._release()
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, running: Running) -> None:
         try:
             if not self._connection.invalidated:
-                self._connection.exec_driver_sql("ROLLBACK")
+                with running.on(self._connection):
+                    self._connection.exec_driver_sql("ROLLBACK")
         except sa.exc.DBAPIError:
             self._connection.invalidate()  # the server, or SQLite, rolls back when the connection is gone
         finally:

@@ -33,6 +33,8 @@ _SMALLEST_VALUE: Final = 1_000_000
 """Bytes. SQLite's own statements need some, whatever a result may have."""
 _FORBIDDEN: Final = frozenset({"42501", 1044, 1045, 1142, 1143, 1227, 1290, 1370, 1410})
 """What servers call a lack of rights: PostgreSQL's SQLSTATE, MariaDB's error numbers."""
+_SILENCE: Final = 10
+"""Seconds that a MariaDB server may say nothing beyond what a statement may take, its greeting included."""
 _STRICT: Final = "SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
 
 
@@ -56,9 +58,9 @@ def create_engine(config: DatabaseConfig, limits: StatementLimits | None = None)
             max_overflow=0,
             pool_timeout=pool.acquire_timeout_seconds,
             pool_recycle=-1 if memory else pool.max_lifetime_seconds,
-            pool_pre_ping=config.db_type != "sqlite",
+            pool_pre_ping=config.db_type != "sqlite" and limits is None,
             pool_use_lifo=True,
-            connect_args=_connect_args(config),
+            connect_args=_connect_args(config, limits),
         )
     except ModuleNotFoundError as error:
         extra = {"postgres": "postgresql"}.get(config.db_type, config.db_type)
@@ -113,7 +115,7 @@ def _make_folder(folder: Path) -> None:
         raise DatabaseConfigurationError(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
-def _connect_args(config: DatabaseConfig) -> dict[str, Any]:
+def _connect_args(config: DatabaseConfig, limits: StatementLimits | None) -> dict[str, Any]:
     if config.db_type == "sqlite":
         return {"check_same_thread": False, "timeout": 10}
     if config.db_type == "postgres":
@@ -123,7 +125,8 @@ def _connect_args(config: DatabaseConfig) -> dict[str, Any]:
         raise DatabaseConfigurationError(
             f"ssl_mode {config.ssl_mode!r} cannot be held for mysql; use a local socket or tunnel, and ssl_mode disable"
         )
-    return {"connect_timeout": 10, "charset": "utf8mb4", "init_command": _STRICT, **config.extra_params}
+    silence = {} if limits is None else {"read_timeout": limits.seconds + _SILENCE, "write_timeout": _SILENCE}
+    return {"connect_timeout": 10, "charset": "utf8mb4", "init_command": _STRICT, **silence, **config.extra_params}
 
 
 def _prepare_sqlite(dbapi: Any, _: Any) -> None:
