@@ -15,6 +15,14 @@ def children(pid: int) -> list[int]:
     return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
+def is_alive(pid: int) -> bool:
+    """Whether it runs; one that has ended and is not reaped does not."""
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 async def until_gone(pid: int) -> None:
     """Until no process has this number; ``TimeoutError`` if it stays."""
     try:

@@ -23,6 +23,7 @@ from aiohttp import ClientError, ClientSession
 
 from support.commands import SDK, clean_environment
 from support.own_servers import own_servers
+from support.processes import is_alive
 from support.requirements import ROOT
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Chaos:
             modules = self._numbers("PID")[-1]
             self._orchestrator.kill()
             await self._orchestrator.wait()
-            await self._until(lambda: _done(not _is_alive(modules)), "the module is dead too")
+            await self._until(lambda: _done(not is_alive(modules)), "the module is dead too")
             await self.start()
         else:
             server = self.database if victim == "database" else self.cache
@@ -237,10 +238,3 @@ def _command_of(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False

@@ -19,6 +19,7 @@ from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from support.commands import SDK, clean_environment
 from support.host_link import scope_of
 from support.module_databases import KINDS, module_database
+from support.processes import is_alive
 from support.running_stack import running
 
 if TYPE_CHECKING:
@@ -122,13 +123,6 @@ async def test_an_orchestrator_killed_in_the_middle_loses_nothing_either(
 
 def environ(config: DatabaseConfig) -> dict[str, str]:
     return {"PASSWORD": config.password or ""}
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
 
 
 def stack_text(config: DatabaseConfig, folder: Path) -> str:
