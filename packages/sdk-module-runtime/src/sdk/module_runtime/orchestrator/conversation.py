@@ -15,6 +15,7 @@ from sdk.module_runtime.orchestrator.allowance import Allowance
 from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.lanes import Lanes
 from sdk.module_runtime.orchestrator.logs import LONGEST_LINE
+from sdk.module_runtime.orchestrator.service_desk import ServiceDesk, answer_to, lane_of
 from sdk.module_runtime.protocol import extensions, messages
 from sdk.module_runtime.protocol.formats import EncodedMessage
 from sdk.module_runtime.protocol.model import WireStruct, WireUuid
@@ -26,15 +27,12 @@ if TYPE_CHECKING:
 
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
     from sdk.module_runtime.orchestrator.transports import Transport
-    from sdk.module_runtime.ports import ServiceHost
-    from sdk.module_runtime.protocol.services import ServiceType
 
 _log = get_logger(__name__)
 MOST_WAITING: Final = 1024
 """Requests of one module that may wait for their answers; more are left unread."""
 MOST_ENDPOINTS: Final = 1024
 SAY_AGAIN_AFTER: Final = (0.05, 0.05, 0.5)
-MOST_CONNECTIONS: Final = 256
 UNITS_A_SECOND: Final = 60_000.0
 UNITS_AT_ONCE: Final = 60_000.0
 SMALL: Final = 1024
@@ -96,7 +94,7 @@ class Conversation:
         self._board = switchboard
         self._told: set[str] = set()
         self._transports: list[Transport] = []
-        self._connections: dict[str, str] = {}
+        self._desk = ServiceDesk(module_id, switchboard.hosts, self._explain)
         self._http: dict[str, asyncio.Future[messages.HttpResponse]] = {}
         self._http_count = 0
         self._lanes = Lanes(MOST_WAITING, self._hold)
@@ -173,13 +171,8 @@ class Conversation:
         await self._board.leave(self)
 
     async def close_connections(self) -> None:
-        """Close the service connections of this instance alone: another one of the same module has its own."""
-        for connection, service in list(self._connections.items()):
-            try:
-                await self._board.hosts[service].operate(self.module_id, connection, "close", {})
-            except SdkError as error:
-                _log.warning("connection_not_closed", module_id=self.module_id, service=service, reason=str(error))
-        self._connections.clear()
+        """Close the service connections of this instance alone."""
+        await self._desk.close()
 
     # --- HTTP over messages ---
 
@@ -319,67 +312,17 @@ class Conversation:
         self._lanes.submit(("open", message.id), partial(self._open_service, message, transport))
 
     async def _open_service(self, message: messages.ServiceRequest, transport: Transport) -> None:
-        connection, problem = None, None
-        try:
-            if len(self._connections) >= MOST_CONNECTIONS:
-                raise RuntimeModuleError(f"a module may have {MOST_CONNECTIONS} service connections; close some")
-            if message.config is not None and not isinstance(message.config, dict):
-                raise RuntimeModuleError("the config of a service is an object")
-            service, host = self._host_of(message.service_type)
-            connection = await host.open(self.module_id, message.config)
-            self._connections[connection] = service
-        except Exception as error:  # noqa: BLE001 - a fault of a host must answer the module and spare the others
-            problem = self._explain("service_request", error)
-        self._try_send(
-            transport,
-            messages.ServiceResponse(
-                id=message.id,
-                service_type=message.service_type,
-                success=problem is None,
-                error=problem,
-                connection_id=connection,
-            ),
-        )
+        self._try_send(transport, await self._desk.open(message))
 
     def _service_operation(self, message: messages.ServiceOperation, transport: Transport) -> None:
-        """In order for a connection. Of a module that numbers its operations, in order for each transaction: what
-        else it has on its way at one time goes side by side, for it waits for an answer where order matters to it.
-        """
-        lane: tuple[str, ...] = (message.connection_id,)
-        if message.operation_id is not None:
-            transaction = message.params.get("transaction_id") if isinstance(message.params, dict) else None
-            lane = (message.connection_id, message.operation_id if transaction is None else f"t{transaction}"[:128])
-        self._lanes.submit(lane, partial(self._operate, message, transport))
+        self._lanes.submit(lane_of(message), partial(self._operate, message, transport))
 
     async def _operate(self, message: messages.ServiceOperation, transport: Transport) -> None:
-        result, problem = None, None
+        answer = await self._desk.operate(message)
         try:
-            service, host = self._host_of(message.service_type)
-            if self._connections.get(message.connection_id) != service:
-                raise ServiceOperationFailed(service, message.operation, "this module has no such connection")
-            result = await host.operate(self.module_id, message.connection_id, message.operation, message.params)
-            if message.operation == "close":
-                self._connections.pop(message.connection_id, None)
-        except Exception as error:  # noqa: BLE001 - a fault of a host must answer the module and spare the others
-            problem = self._explain(message.operation, error)
-        echo = message.model_dump(exclude={"op"}) if message.operation_id is None else None
-        try:
-            transport.send(
-                messages.ServiceOperationResult(
-                    success=problem is None,
-                    result=result,
-                    error=problem,
-                    params=echo,
-                    operation_id=message.operation_id,
-                )
-            )
+            self._try_send(transport, answer)
         except ProtocolError as error:  # a result that JSON cannot hold
-            failed = messages.ServiceOperationResult(
-                success=False, error=str(error), params=echo, operation_id=message.operation_id
-            )
-            self._try_send(transport, failed)
-        except LinkClosed as error:
-            self._unsent(error)
+            self._try_send(transport, answer_to(message, None, str(error)))
 
     def _http_response(self, message: messages.HttpResponse, transport: Transport) -> None:
         waiting = self._http.get(message.request_id)
@@ -449,13 +392,6 @@ class Conversation:
         raise RuntimeModuleError(f"this orchestrator knows no {extension[:64]}.{operation[:64]}")
 
     # --- helpers ---
-
-    def _host_of(self, service_type: ServiceType) -> tuple[str, ServiceHost]:
-        name = service_type if isinstance(service_type, str) else f"Custom:{service_type['Custom']}"
-        host = self._board.hosts.get(name)
-        if host is None:
-            raise RuntimeModuleError(f"this orchestrator offers no service {name[:80]}")
-        return name, host
 
     def _explain(self, what: str, error: Exception) -> str:
         """What the module is told. What is not an error of ours may say anything, so that stands in our log alone."""
