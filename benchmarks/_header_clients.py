@@ -4,7 +4,7 @@
 ``ready`` is printed. For each line of input it waits until all have been told of one new block, and prints when the
 first, the middle and the last of them were, on the system's monotonic clock.
 
-``python _header_clients.py get URL CONNECTIONS REQUESTS TOP``: as many requests for headers at heights up to ``TOP``,
+``python _header_clients.py get URL/PATH CONNECTIONS REQUESTS TOP``: as many requests for headers below height ``TOP``;
 each connection asking again as soon as it is answered. Every answer must be 200 and name its height.
 """
 
@@ -85,8 +85,8 @@ async def subscribe(url: str, count: int) -> None:
 class Asker(asyncio.Protocol):
     """One request after another, until there are none left."""
 
-    def __init__(self, left: list[int], done: asyncio.Future[None]) -> None:
-        self._left, self._done, self._seen, self._height = left, done, b"", 0
+    def __init__(self, path: str, left: list[int], done: asyncio.Future[None]) -> None:
+        self._path, self._left, self._done, self._seen, self._height = path, left, done, b"", 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -98,7 +98,7 @@ class Asker(asyncio.Protocol):
             self._done.set_result(None)
             return
         self._height = self._left.pop()
-        request = f"GET /v2/header/height/{self._height} HTTP/1.1\r\nHost: bench\r\n\r\n"
+        request = f"GET {self._path}{self._height} HTTP/1.1\r\nHost: bench\r\n\r\n"
         self._transport.write(request.encode())  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
@@ -117,11 +117,11 @@ class Asker(asyncio.Protocol):
 
 async def get(url: str, connections: int, requests: int, top: int) -> None:
     loop, (host, port) = asyncio.get_running_loop(), _place(url)
-    heights = random.Random(1).choices(range(top), k=requests)
+    heights, path = random.Random(1).choices(range(top), k=requests), "/" + url.split("/", 3)[3]
     waits: list[asyncio.Future[None]] = [loop.create_future() for _ in range(connections)]
     started = time.monotonic()
     for each in waits:
-        await loop.create_connection(partial(Asker, heights, each), host, port)
+        await loop.create_connection(partial(Asker, path, heights, each), host, port)
     await asyncio.gather(*waits)
     say(seconds=time.monotonic() - started, spent=time.process_time())
 
