@@ -136,7 +136,9 @@ async def test_entries_outlive_the_module_and_its_connections_do_not() -> None:
 
 
 async def test_a_flood_is_refused_and_takes_no_more_than_the_scope_has(caplog: pytest.LogCaptureFixture) -> None:
-    scope = CacheScope(max_size_bytes=100_000, limits=CacheLimits(connections=2, keys=50, bytes=20_000))
+    scope = CacheScope(
+        max_size_bytes=100_000, limits=CacheLimits(connections=2, keys=50, bytes=20_000, value_bytes=10_000)
+    )
     host = CacheHost({"m": {"main": scope}}, {})
     link = HostLink("m", {"Cache": host})
     cache = await open_cache(MAIN, link)
@@ -145,8 +147,8 @@ async def test_a_flood_is_refused_and_takes_no_more_than_the_scope_has(caplog: p
     stats = await cache.stats()
     assert stats.memory_used_bytes is not None
     assert stats.memory_used_bytes <= 100_000
-    with pytest.raises(CacheFull):
-        await cache.set("giant", b"hush" * 50_000)
+    with pytest.raises(CacheFull, match="10000 bytes that this module may store"):
+        await cache.set("giant", b"hush" * 3_000)
     keys = [f"k{number}" for number in range(250, 300)]
     with pytest.raises(CacheFull, match="ask for fewer"):
         await cache.get_many(keys)

@@ -312,3 +312,18 @@ async def test_a_server_that_falls_silent_holds_nobody_for_ever(kind: str, tmp_p
             for writer in writers:
                 writer.close()
             await asyncio.gather(*copies)
+
+
+async def test_sqlite_looks_for_no_more_than_the_first_row(tmp_path: Path) -> None:
+    config = DatabaseConfig(db_type="sqlite", database=str(tmp_path / "a.db"))
+    database = await open_database(config, limits=LIMITS)
+    row = await database.query_one(MANY["sqlite"])
+    assert row is not None
+    assert row.get_i64("i") == 1
+    await database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    many = ", ".join(f"({number})" for number in range(150))
+    assert await database.query_one(f"INSERT INTO t (id) VALUES {many} RETURNING id") is not None
+    row = await database.query_one("SELECT COUNT(*) AS n FROM t")
+    assert row is not None
+    assert row.get_i64("n") == 150
+    await database.close()

@@ -34,9 +34,11 @@ class BoundedResult:
         affected: Callable[[], int],
         limits: StatementLimits,
         stop: Callable[[], None],
+        *,
+        is_lazy: bool = False,
     ) -> None:
         self._rows, self._columns, self._affected = rows, columns, affected
-        self._limits, self._stop = limits, stop
+        self._limits, self._stop, self._is_lazy = limits, stop, is_lazy
         self._read = 0
 
     @property
@@ -58,8 +60,11 @@ class BoundedResult:
             yield row
 
     def fetchone(self) -> Sequence[Any] | None:
-        """The rest is thrown away: to stop a write half-way could undo it."""
+        """The rest is thrown away: to stop a statement half-way could undo it, or its transaction. Not on SQLite."""
         first = next(self._rows, None)
+        if self._is_lazy:
+            self._stop()
+            return first
         for _ in self._rows:
             self._read += 1
         return first
@@ -88,7 +93,7 @@ def _sqlite(
     cursor.execute(sql, values)
     columns = _columns(cursor.description)
     # a write has been done whole by the time its first row comes
-    return BoundedResult(iter(cursor), columns, lambda: cursor.rowcount, limits, cursor.close)
+    return BoundedResult(iter(cursor), columns, lambda: cursor.rowcount, limits, cursor.close, is_lazy=True)
 
 
 def _postgres(

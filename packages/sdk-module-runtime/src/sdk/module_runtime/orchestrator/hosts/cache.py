@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from sdk.module_runtime.orchestrator.hosts.scopes import CacheLimits, CacheScope
 
 _log = get_logger(__name__)
+_AT_ONCE: Final = 32
+"""Keys that are read before their size is looked at."""
 _TOLD: Final = (CacheFull, CacheConfigurationError, CacheConnectionError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lent:
+    """What all connections of a module to one scope share."""
+
+    cache: DirectCache
+    turns: asyncio.Semaphore
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class _Connection:
     name: str
     limits: CacheLimits
     cache: DirectCache
+    turns: asyncio.Semaphore
 
 
 class CacheHost:
@@ -58,7 +69,7 @@ class CacheHost:
         self._scopes, self._clock, self._wall = scopes, clock, wall
         self._environ = os.environ if environ is None else environ
         self._connections: Connections[_Connection] = Connections(CacheConnectionError)
-        self._caches: dict[tuple[str, str], DirectCache] = {}
+        self._lent: dict[tuple[str, str], _Lent] = {}
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def open(self, module_id: str, config: Mapping[str, Any] | None) -> str:
@@ -72,9 +83,9 @@ class CacheHost:
                 "this module has no cache of that name; its names stand in the stack under caches"
             )
         try:
-            cache = await self._cache(module_id, str(name), scope)
+            lent = await self._lend(module_id, str(name), scope)
             return self._connections.add(
-                module_id, _Connection(str(name), scope.limits, cache), scope.limits.connections
+                module_id, _Connection(str(name), scope.limits, lent.cache, lent.turns), scope.limits.connections
             )
         except CacheError as error:
             _log.warning("cache_not_opened", module_id=module_id, scope=name, code=error.code)
@@ -91,7 +102,8 @@ class CacheHost:
         if not isinstance(params, dict):
             raise CacheOperationError("the parameters of an operation are an object")
         try:
-            return await work(connection, params)
+            async with connection.turns:
+                return await work(connection, params)
         except _TOLD as error:
             _log.warning(
                 "cache_refused", module_id=module_id, scope=connection.name, operation=operation, code=error.code
@@ -103,17 +115,18 @@ class CacheHost:
             self._connections.remove(connection_id)
 
     async def close(self) -> None:
-        while self._caches:
-            await self._caches.popitem()[1].close()
+        while self._lent:
+            await self._lent.popitem()[1].cache.close()
 
-    async def _cache(self, module_id: str, name: str, scope: CacheScope) -> DirectCache:
+    async def _lend(self, module_id: str, name: str, scope: CacheScope) -> _Lent:
         """Opened once for all connections of the module."""
         key = (module_id, name)
         async with self._opening.setdefault(key, asyncio.Lock()):
-            if key not in self._caches:
+            if key not in self._lent:
                 config = scope.config(self._environ, module_id, name)
-                self._caches[key] = await open_direct(config, clock=self._clock, wall=self._wall)
-            return self._caches[key]
+                cache = await open_direct(config, clock=self._clock, wall=self._wall)
+                self._lent[key] = _Lent(cache, asyncio.Semaphore(scope.limits.operations))
+            return self._lent[key]
 
 
 async def _get(connection: _Connection, params: dict[str, Any]) -> str | None:
@@ -121,7 +134,7 @@ async def _get(connection: _Connection, params: dict[str, Any]) -> str | None:
 
 
 async def _set(connection: _Connection, params: dict[str, Any]) -> None:
-    await connection.cache.set(_text(params, "key"), _value(params.get("value")), _ttl(params))
+    await connection.cache.set(_text(params, "key"), _value(connection, params.get("value")), _ttl(params))
 
 
 async def _delete(connection: _Connection, params: dict[str, Any]) -> bool:
@@ -133,11 +146,11 @@ async def _exists(connection: _Connection, params: dict[str, Any]) -> bool:
 
 
 async def _set_nx(connection: _Connection, params: dict[str, Any]) -> bool:
-    return await connection.cache.set_nx(_text(params, "key"), _value(params.get("value")), _ttl(params))
+    return await connection.cache.set_nx(_text(params, "key"), _value(connection, params.get("value")), _ttl(params))
 
 
 async def _get_set(connection: _Connection, params: dict[str, Any]) -> str | None:
-    return _wire(await connection.cache.get_set(_text(params, "key"), _value(params.get("value"))))
+    return _wire(await connection.cache.get_set(_text(params, "key"), _value(connection, params.get("value"))))
 
 
 async def _increment(connection: _Connection, params: dict[str, Any]) -> int:
@@ -152,15 +165,20 @@ async def _set_many(connection: _Connection, params: dict[str, Any]) -> None:
     if not isinstance(items, dict):
         raise CacheOperationError("items is an object of base64 values by key")
     _few(connection, len(items))
-    values = {key: _value(value) for key, value in items.items()}
+    values = {key: _value(connection, value) for key, value in items.items()}
     await connection.cache.set_many(values, _ttl(params))
 
 
 async def _get_many(connection: _Connection, params: dict[str, Any]) -> dict[str, str]:
     """Never more than ``limits.bytes`` of values: a module asks again, for fewer keys."""
-    found = await connection.cache.get_many(_keys(connection, params))
-    if sum(map(len, found.values())) > connection.limits.bytes:
-        raise CacheFull(f"the values are larger than {connection.limits.bytes} bytes together; ask for fewer")
+    keys, size = _keys(connection, params), 0
+    found: dict[str, bytes] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        some = await connection.cache.get_many(keys[start : start + _AT_ONCE])
+        size += sum(map(len, some.values()))
+        if size > connection.limits.bytes:
+            raise CacheFull(f"the values are larger than {connection.limits.bytes} bytes together; ask for fewer")
+        found |= some
     return {key: b64encode(value).decode() for key, value in found.items()}
 
 
@@ -243,9 +261,11 @@ def _ttl(params: dict[str, Any]) -> float | None:
     return ttl
 
 
-def _value(text: Any) -> bytes:
+def _value(connection: _Connection, text: Any) -> bytes:
     if not isinstance(text, str):
         raise CacheOperationError("a value is base64 text")
+    if len(text) * 3 // 4 > connection.limits.value_bytes + 2:
+        raise CacheFull(f"a value is larger than the {connection.limits.value_bytes} bytes that this module may store")
     try:
         return b64decode(text, validate=True)
     except ValueError:

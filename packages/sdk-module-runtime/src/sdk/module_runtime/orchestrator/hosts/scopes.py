@@ -69,11 +69,15 @@ class DatabaseScope(DatabaseConfig):
 
 
 class CacheLimits(BaseModel):
-    """``keys`` of one operation, and ``bytes`` of all the values it carries."""
+    """``value_bytes`` of one value, ``keys`` and ``bytes`` of all the values of one operation, and how many
+    ``operations`` of the module are done at a time; more wait.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     connections: Some = 16
+    operations: Some = 64
+    value_bytes: Bytes = 1024 * 1024
     keys: Some = 1000
     bytes: Bytes = 8 * 1024 * 1024
 
