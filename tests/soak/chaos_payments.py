@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 ROUND, SHORTEST = 600.0, 60.0
 AFTERWARDS = 0.1
 """Of the time is left for the checks."""
+PAYMENTS = 10
+"""A round goes on until so many were begun, for without any it would show nothing."""
 
 
 def run(deadline: float, say: Callable[[str], None]) -> None:
-    """Until ``deadline`` on the monotonic clock; raises ``AssertionError`` or ``ProgramEnded``."""
-    while (left := deadline - time.monotonic()) > SHORTEST:
+    """Until ``deadline`` on the monotonic clock, one round at least; raises ``AssertionError`` or ``ProgramEnded``."""
+    left = max(deadline - time.monotonic(), SHORTEST)
+    while left >= SHORTEST:
         with ExitStack() as stack:
             folder = Path(tempfile.mkdtemp(prefix="sdk-chaos-"))
             say(f"logs and databases are in {folder}")
@@ -39,4 +42,5 @@ def run(deadline: float, say: Callable[[str], None]) -> None:
                 Owner("bob", PrivateKey.from_int(8), url, schema, folder),
             ]
             chaos = Chaos(folder, owners, say, between=1.5, pace=0.3)
-            say(str(asyncio.run(chaos.run(min(ROUND, left) * (1 - AFTERWARDS)))))
+            say(str(asyncio.run(chaos.run(min(ROUND, left) * (1 - AFTERWARDS), payments=PAYMENTS))))
+        left = deadline - time.monotonic()

@@ -235,7 +235,8 @@ class Chaos:
                     )
 
     def _asked(self) -> int:
-        return sum(len(each.asked.read_text().split()) for each in self._owners)
+        """Payments begun, if both began as few as the lazier one."""
+        return 2 * min(len(each.asked.read_text().split()) for each in self._owners)
 
     async def _reorganise(self, http: HttpClient) -> None:
         body = {"depth": self._choose.randint(1, 3), "remine": self._choose.random() < 0.5}

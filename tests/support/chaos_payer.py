@@ -14,7 +14,6 @@ import random
 import signal
 import sys
 from base64 import b64encode
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from sdk.wallet.wallet import Wallet
 
 PREFIX = b64encode(b"chaos").decode()
+LETTERS = 5
 EXPECTED = (InsufficientFunds, ReviewActions, ServiceError, StorageBusy)
 """What a healthy wallet says while services die and coins run out."""
 
@@ -43,18 +43,20 @@ class Payer:
     outbox: Path
     choose: random.Random
 
-    async def step(self) -> None:
-        for path, letter in _letters(self.inbox):
+    async def receive(self) -> None:
+        for path, letter in _letters(self.inbox)[:LETTERS]:
             await self._take_in(letter)
             path.unlink()
+
+    async def pay(self) -> None:
         await self.choose.choice((self._pay_at_once, self._pay_delayed, self._pay_delayed, self._hold, self._begin))()
 
     async def _take_in(self, letter: dict[str, Any]) -> None:
         args = {"tx": bytes.fromhex(letter["tx"]), "description": "from the peer", "outputs": [remittance(letter)]}
-        with suppress(
-            InvalidParameter
-        ):  # its proof is of a block that a reorganisation took away: delivered anew later
+        try:
             await self.wallet.internalize_action(args)
+        except InvalidParameter as error:  # a reorganisation took its proof's block away: it is delivered anew later
+            print(f"not taken in: {error}", flush=True)
 
     async def _pay_at_once(self) -> None:
         await self._pay(acceptDelayedBroadcast=False)
@@ -129,10 +131,11 @@ async def live(given: dict[str, Any]) -> None:
         asked, inbox, outbox = (Path(given[name]) for name in ("asked", "inbox", "outbox"))
         payer = Payer(wallet, key, given["peer"], asked, inbox, outbox, choose)
         while not stop.is_set():
-            try:
-                await payer.step()
-            except EXPECTED as error:
-                print(f"{type(error).__name__}: {error}", flush=True)
+            for work in (payer.pay, payer.receive):
+                try:
+                    await work()
+                except EXPECTED as error:
+                    print(f"{type(error).__name__}: {error}", flush=True)
             try:
                 async with asyncio.timeout(choose.expovariate(1 / given["pace"])):
                     await stop.wait()
