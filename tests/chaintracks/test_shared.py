@@ -249,10 +249,12 @@ async def test_two_servers_over_one_postgresql_show_subscribers_one_chain(redis:
             asyncio.timeout(60),
         ):
             tips: asyncio.Queue[int] = asyncio.Queue()
+            events: list[int] = []
 
             def heard(update: HeadersUpdate | ReorgUpdate | Gap) -> None:
                 assert isinstance(update, HeadersUpdate)
                 tips.put_nowait(update.height)
+                events.append(int(update.cursor.partition("-")[0]))
 
             reader.subscribe_headers(heard)
             while tips.empty():  # it hears of what comes after it is connected
@@ -263,4 +265,14 @@ async def test_two_servers_over_one_postgresql_show_subscribers_one_chain(redis:
             network.reorganise(2, 4)
             while await tips.get() != len(network.chain) - 1:
                 pass
+            redis.kill()
+            for _ in range(3):
+                network.mine()
+                while await writer.current_height() != len(network.chain) - 1:  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.02)
+            assert tips.empty(), "it looks by itself only once an hour here"
+            redis.start()
+            while await tips.get() != len(network.chain) - 1:
+                pass
+            assert events == [*range(events[0], events[0] + len(events))], "each once, in order"
             assert await reader.headers(0, 100) == await writer.headers(0, 100) == network.chain

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sdk.chaintracks.engine import Chaintracks
     from sdk.chaintracks.tree import Node
 
-MAX_WAIT: Final = 10_000
-"""Milliseconds that ``getInfo?wait=`` waits at most."""
+MAX_WAIT: Final = 1_000
+"""Milliseconds that ``getInfo?wait=`` waits at most, for it holds one of the places for requests meanwhile."""
 _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ABSENT: Final = object()
 
