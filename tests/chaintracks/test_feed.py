@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sdk.chaintracks.engine import system_clock
-from sdk.chaintracks.server.changes import Change
+from sdk.chaintracks.server.changes import Change, Gap
 from sdk.chaintracks.server.feed import KEPT, Feed
 from sdk.chaintracks.server.positions import Position
 from support.header_rig import GENESIS, grown
@@ -73,3 +73,27 @@ async def test_one_who_was_told_more_by_another_process_is_not_sent_back(tmp_pat
         assert (reached, [each.position.number for each in changes]) == (feed.newest, [5])
         await writer.checker.close()
         await behind.checker.close()
+
+
+async def test_cursors_that_cannot_be_ours_cost_no_reading_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends many of them keeps nobody else from the log."""
+    headers = grown([GENESIS], KEPT + 60)
+    async with store_rig("memory", tmp_path) as rig:
+        chain: HeaderChain = await rig.chain(system_clock)
+        feed = Feed(chain)
+        for each in headers[1:]:
+            await chain.extend(each.to_bytes())
+
+        async def refused(cursor: int, limit: int = 100) -> Any:
+            raise AssertionError("the log was read")
+
+        monkeypatch.setattr(chain.store.live, "events_after", refused)
+        for number in (KEPT + 50, 100, 40, 1, 0):  # with the tip of another event, then too far back
+            _, [gap] = await feed.read(Position(number, bytes(32)))
+            assert isinstance(gap, Gap)
+        _, [net] = await feed.read(Position(2, bytes.fromhex(headers[2].hash())[::-1]))
+        assert isinstance(net, Change)
+        assert (net.net, net.first_added, len(net.removed)) == (True, 3, 0)
+        await chain.checker.close()

@@ -105,8 +105,10 @@ class Feed:
         return before[1:]
 
     async def _logged_after(self, position: Position) -> list[Change] | None:
-        if position.number >= self.newest.number:
+        if not 0 < self.newest.number - position.number <= KEPT:
             return None
+        if self._kept and position.number >= self._kept[0].position.number:
+            return None  # memory has the event of that number, and it is another
         events = await self._chain.store.events_after(position.number - 1, KEPT + 1)
         changes = [Change.of(each, Position(each.id, each.tip.hash)) for each in events]
         self._remember(changes)
