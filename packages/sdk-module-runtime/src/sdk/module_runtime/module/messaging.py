@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from sdk.module_runtime.channels.streams import StreamFailed
 from sdk.module_runtime.errors import LinkClosed, ProtocolError, RoutedRequestFailed, RuntimeModuleError
 from sdk.module_runtime.protocol.envelope import Message
 from sdk.module_runtime.protocol.extensions import ROUTED_ANSWER
@@ -156,7 +157,9 @@ class Messaging:
     def _ended(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, LinkClosed):
+        if isinstance(error, StreamFailed):
+            _log.warning("stream_not_taken", reason=str(error))
+        elif error is not None and not isinstance(error, LinkClosed):
             _log.error("message_not_handled", exc_info=error)
 
 
