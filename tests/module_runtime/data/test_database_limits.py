@@ -278,7 +278,8 @@ def test_an_errors_text_says_which_it_is() -> None:
 
 
 @pytest.mark.parametrize("kind", ["postgres", "mysql"])
-async def test_a_server_that_falls_silent_holds_nobody_for_ever(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("commits", [False, True])
+async def test_a_server_that_falls_silent_holds_nobody_for_ever(kind: str, commits: bool, tmp_path: Path) -> None:
     """As when its machine hangs: connections stay, and nothing comes, not even in answer to a cancel."""
     silent = asyncio.Event()
     copies: set[asyncio.Task[None]] = set()
@@ -303,9 +304,14 @@ async def test_a_server_that_falls_silent_holds_nobody_for_ever(kind: str, tmp_p
         async with server, asyncio.timeout(60):
             database = await open_database(through, limits=StatementLimits(100, 100_000, 0.5))
             await database.execute("CREATE TABLE t (id INT)")
+            transaction = await database.begin_transaction() if commits else None
             silent.set()
-            with pytest.raises((LimitExceeded, DatabaseConnectionError)):
-                await database.query("SELECT id FROM t")
+            if transaction is not None:
+                with pytest.raises(CommitUnknown):
+                    await transaction.commit()
+            else:
+                with pytest.raises((LimitExceeded, DatabaseConnectionError)):
+                    await database.query("SELECT id FROM t")
             silent.clear()
             await database.ping()
             await database.close()
