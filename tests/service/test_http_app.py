@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -480,3 +481,17 @@ def test_in_flight_counts_and_forgets(steps: list[tuple[bool, str]]) -> None:
     for key in inside:
         limit.leave(key)
     assert limit._by_key == {}
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_nobody_who_connects_in_the_moment_of_the_stop_waits_for_ever(turns: int) -> None:
+    """However far their connection has come: CPython 3.11 forgets those it has accepted but not yet made."""
+    async with running(create_app("late")) as server:
+        clients = [socket.create_connection((server.host, server.port)) for _ in range(10)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    for each in clients:
+        each.settimeout(5)
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.to_thread(each.recv, 1) == b""
+        each.close()
