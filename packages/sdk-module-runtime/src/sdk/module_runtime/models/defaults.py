@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 _QUOTED: Final = re.compile(r"'((?:[^'\x00]|'')*)'")
-_WORDS: Final = frozenset({"NULL", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"})
+_WORDS: Final = frozenset({"CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"})
 _TRUTH: Final = {"true": True, "false": False}
 _LITERAL: Final = re.compile(r"\(*'((?:[^']|'')*)'")
 _CAST: Final = re.compile(r"::[A-Za-z_ ]+(\(\d+(,\s*\d+)?\))?(\[\])?|::\"[^\"]+\"(\.\"[^\"]+\")?")
@@ -31,12 +31,12 @@ def default_of(column: ColumnDescriptor) -> str | None:
 def default_sql(column: ColumnDescriptor, dialect: str) -> str | None:
     """An SQL literal or word. ``ModelError`` for anything else."""
     given = default_of(column)
-    if given is None:
+    if given is None or given.upper() == "NULL":  # the default of a column without one, which may forbid NULL
         return None
     if _QUOTED.fullmatch(given):
         return _literal(_text_of(given), dialect)
     if isinstance(column.data_type, (TextType, VarcharType, CharType, EnumType)):
-        return "NULL" if given.upper() == "NULL" else _literal(given, dialect)
+        return _literal(given, dialect)
     if column.data_type == "Boolean" and given.lower() in (*_TRUTH, "0", "1"):
         truth = _TRUTH.get(given.lower(), given == "1")
         return ("true" if truth else "false") if dialect == "postgres" else str(int(truth))
