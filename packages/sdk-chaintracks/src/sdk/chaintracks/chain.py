@@ -174,8 +174,8 @@ class HeaderChain:
         Headers that are known are passed over. Runs that wait at the same time and follow one another become one
         change. The run ends before a header whose time lies too far ahead, unless it is the first. ``anywhere`` lets
         it start below what is in memory. Raises ``InvalidHeader`` (nothing of the run is kept, or of one over
-        ``checking.PIECE`` headers the pieces before the fault), ``UnknownParent``, ``ParseError``, ``StoreMoved``,
-        ``StorageError``.
+        ``checking.PIECE`` headers the pieces before the fault), ``UnknownParent``, ``ParseError``,
+        ``StoreMoved`` (twice over), ``StorageError``.
         """
         return await self._queue.run(Run(raw, anywhere))
 
