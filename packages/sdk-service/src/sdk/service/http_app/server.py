@@ -52,9 +52,11 @@ class _Connection(RequestHandler):
         self._patience: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._left = 0
+        self._wire: asyncio.Transport | None = None  # aiohttp forgets its own when it closes it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._wire = self.transport
         self._connections.count += 1
         if self._connections.stopping:  # it was accepted just before the socket was closed
             self.force_close()
@@ -96,6 +98,11 @@ class _Connection(RequestHandler):
         self._caught_up()
         super().resume_writing()
 
+    def abort(self) -> None:
+        """End it without waiting for the client to read what is left."""
+        if self._wire is not None:
+            self._wire.abort()
+
     def _watch(self) -> None:
         self._left = self.unread
         self._reading = asyncio.get_running_loop().call_later(self._limits.write_timeout, self._look)
@@ -115,8 +122,7 @@ class _Connection(RequestHandler):
     def _cut_off(self, reason: str) -> None:
         log.info("a client that does not read was cut off", reason=reason, unread=self.unread)
         self._connections.note(reason)
-        if self.transport is not None:
-            self.transport.abort()
+        self.abort()
 
 
 @dataclass(slots=True)
@@ -171,6 +177,8 @@ async def running(
         await _accept_no_more(sock)
         server.close()
         await runner.cleanup()
+        for each in [*connections.behind]:
+            each.abort()
         await server.wait_closed()
 
 
