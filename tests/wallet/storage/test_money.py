@@ -449,6 +449,27 @@ def test_no_satoshi_is_lost_or_made(tmp_path: Path) -> None:
     )
 
 
+def test_r24_an_action_that_is_not_signed_yet_fails_with_what_it_was_to_spend(tmp_path: Path) -> None:
+    """Found by the machine: a payment is begun on change whose parent then loses to a rival."""
+    Money.migrated = tmp_path
+    asyncio.run(_migrate(f"sqlite:///{tmp_path}/test.db"))
+    state = Money()
+    try:
+        state.die_paying_the_other(delayed=True, number=0, satoshis=14241, step=10)
+        state.die_paying_the_other(delayed=False, number=0, satoshis=1, step=1)
+        state.rival(index=23)
+        state.rival(index=0)
+        begun = state.begin(satoshis=1, who=1)
+        for _ in range(3):
+            state.mine()
+        state.sign(action=begun, delayed=True)
+        state.die_paying(kind={"signAndProcess": False}, satoshis=1, step=10, who=1)
+        state.work_in_the_background(minutes=1)
+        state.check()
+    finally:
+        state.teardown()
+
+
 async def _migrate(url: str) -> None:
     async with await Database.open(url) as database:
         await upgrade(database, [MIGRATIONS])

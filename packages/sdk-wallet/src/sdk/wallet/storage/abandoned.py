@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, exists, or_, select, update
+from sqlalchemy import bindparam, exists, or_, select
 
-from sdk.core.errors import StorageError
 from sdk.service.database import Prepared
-from sdk.wallet.lifecycle import TransactionStatus, next_transaction_status, predicates
+from sdk.wallet.lifecycle import TransactionStatus, predicates
 from sdk.wallet.lifecycle import evidence as by
 from sdk.wallet.storage.lifecycle_tables import wallet_request_schedule
 from sdk.wallet.storage.request_claims import upsert_schedule
-from sdk.wallet.storage.spends import release_unsigned_inputs
-from sdk.wallet.storage.tables import outputs, proven_tx_reqs, transactions, wallet_pending_actions
+from sdk.wallet.storage.tables import outputs, proven_tx_reqs, transactions
+from sdk.wallet.storage.unsigned import NEVER_SIGNED, UNSIGNED, fail_unsigned
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -25,21 +24,11 @@ _R = proven_tx_reqs.c
 _S = wallet_request_schedule.c
 _T = transactions.c
 
-_UNSIGNED = (TransactionStatus.UNSIGNED.value, TransactionStatus.UNPROCESSED.value)
-_NEVER_SIGNED = (_T.txid.is_(None), _T.rawTx.is_(None))
 _ABANDONED = Prepared(
     select(_T.transactionId, _T.status, _T.updated_at)
-    .where(_T.status.in_(_UNSIGNED), _T.updated_at < bindparam("before"), *_NEVER_SIGNED)
+    .where(_T.status.in_(UNSIGNED), _T.updated_at < bindparam("before"), *NEVER_SIGNED)
     .order_by(_T.updated_at, _T.transactionId)
     .limit(bindparam("most"))
-)
-_GIVE_UP = Prepared(
-    update(transactions)
-    .where(_T.transactionId == bindparam("id"), _T.status == bindparam("was"), *_NEVER_SIGNED)
-    .values(status=bindparam("to"), updated_at=bindparam("now"))
-)
-_FORGET_PENDING = Prepared(
-    delete(wallet_pending_actions).where(wallet_pending_actions.c.transactionId == bindparam("id"))
 )
 _source = transactions.alias("source")
 _HOLDING = Prepared(
@@ -64,11 +53,7 @@ def give_up_abandoned(unit: Unit, *, now: datetime, older_than: timedelta, limit
     rows = unit.rows(_ABANDONED, before=now - older_than, most=limit)
     for row in rows:
         idle = by.AbandonedUnsigned(int((now - row.updated_at).total_seconds()))
-        target = next_transaction_status(TransactionStatus.parse(row.status), idle)
-        if unit.run(_GIVE_UP, id=row.transactionId, was=row.status, to=target.value, now=now) != 1:
-            raise StorageError(f"transaction {row.transactionId} changed while it was being given up (R4)")
-        released += release_unsigned_inputs(unit, row.transactionId, now=now)
-        unit.run(_FORGET_PENDING, id=row.transactionId)
+        released += fail_unsigned(unit, row.transactionId, row.status, idle, now)
     return len(rows), released
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import bindparam, or_, select
 
-from sdk.core.errors import InvalidOperation, InvalidParameter, StorageError
+from sdk.core.errors import InvalidOperation, InvalidParameter
 from sdk.service.database import Prepared
-from sdk.wallet.lifecycle import TransactionStatus, next_transaction_status, predicates
+from sdk.wallet.lifecycle import TransactionStatus, predicates
 from sdk.wallet.storage.requests import abort_request
 from sdk.wallet.storage.spends import release_unsigned_inputs
-from sdk.wallet.storage.tables import mine, outputs, transactions, wallet_pending_actions
+from sdk.wallet.storage.tables import mine, outputs, transactions
+from sdk.wallet.storage.unsigned import fail_unsigned
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,19 +30,11 @@ _FIND = Prepared(
         mine(transactions), or_(_T.reference == bindparam("wanted"), _T.txid == bindparam("wanted"))
     )
 )
-_GIVE_UP = Prepared(
-    update(transactions)
-    .where(_T.transactionId == bindparam("id"), _T.status == bindparam("was"))
-    .values(status=bindparam("to"), updated_at=bindparam("now"))
-)
 _LIVE_CHILD = Prepared(
     select(_SPENDER.c.reference)
     .select_from(outputs.join(_SPENDER, _SPENDER.c.transactionId == _O.spentBy))
     .where(_O.transactionId == bindparam("id"), _SPENDER.c.status != TransactionStatus.FAILED.value)
     .limit(1)
-)
-_FORGET_PENDING = Prepared(
-    delete(wallet_pending_actions).where(wallet_pending_actions.c.transactionId == bindparam("id"))
 )
 
 
@@ -77,11 +70,7 @@ def abort_action(unit: Unit, user_id: int, reference: str, evidence: by.UserAbor
     if child is not None:
         raise InvalidOperation(f"action {child} spends its outputs: abort that one first")
     if found.txid is None:
-        target = next_transaction_status(found.status, evidence)
-        changed = unit.run(_GIVE_UP, id=found.transaction_id, was=found.status.value, to=target.value, now=now)
-        if changed != 1:
-            raise StorageError(f"action {found.reference} changed while it was being aborted (R4)")
-        unit.run(_FORGET_PENDING, id=found.transaction_id)
+        fail_unsigned(unit, found.transaction_id, found.status.value, evidence, now)
     else:
         abort_request(unit, found.txid, evidence, now=now)
-    release_unsigned_inputs(unit, found.transaction_id, now=now)
+        release_unsigned_inputs(unit, found.transaction_id, now=now)

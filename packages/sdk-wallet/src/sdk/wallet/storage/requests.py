@@ -28,6 +28,7 @@ from sdk.wallet.lifecycle import evidence as by
 from sdk.wallet.storage.request_notes import notify_text, with_note, with_notify
 from sdk.wallet.storage.spends import children_of, spend_everywhere, take_inputs
 from sdk.wallet.storage.tables import proven_tx_reqs, transactions
+from sdk.wallet.storage.unsigned import fail_unsigned, unsigned_children_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -239,9 +240,14 @@ def complete_transactions(
 
 
 def fail_children(unit: Unit, txid: str, now: datetime) -> tuple[str, ...]:
-    """All that spends from ``txid``, which has failed, fails too, generation by generation (R24); it and those."""
+    """All that spends from ``txid``, which has failed, fails too, generation by generation (R24); it and those.
+
+    Actions that are not signed yet fail with it, and free what else they had reserved.
+    """
     failed, waiting, seen = [txid], [txid], {txid}
     for parent in waiting:
+        for action in unsigned_children_of(unit, parent):
+            fail_unsigned(unit, action.transactionId, action.status, by.ParentFailed(parent), now)
         for child in children_of(unit, parent):
             if child in seen:
                 continue
