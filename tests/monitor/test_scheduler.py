@@ -144,12 +144,10 @@ async def test_a_run_whose_lease_was_lost_is_ended_and_leaves_nothing(database: 
     await one.prepare()
     await one.spawn_due()
     await task.started.wait()
-    clock.tick(seconds=10)
-    taken = await database.write(claim, ["a"], owner="two", now=clock(), until=clock() + timedelta(seconds=60))
-    if not taken:  # it renewed in between
+    taken: list[Any] = []
+    while not taken:  # it may renew in between
         clock.tick(seconds=10)
         taken = await database.write(claim, ["a"], owner="two", now=clock(), until=clock() + timedelta(seconds=60))
-    assert len(taken) == 1
     while one.running:
         await asyncio.wait(list(one._running.values()), timeout=5)
     assert task.cancelled == 1
