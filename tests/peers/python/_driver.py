@@ -21,12 +21,12 @@ def answer(*functions):
         output.flush()
 
 
-def rate_of(run, seconds, clock=time.process_time):
-    """How often ``run`` is done in a second."""
+def rate_of(run, seconds, clock=time.process_time, most=None):
+    """How often ``run`` is done in a second; ``most`` times if it can be done no more often."""
     count, start = 0, clock()
     while True:
         run()
         count += 1
         spent = clock() - start
-        if spent >= seconds:
+        if spent >= seconds or count == most:
             return count / spent
