@@ -128,6 +128,16 @@ def test_what_the_program_prints_does_not_come_between_the_lines(module: Module)
     assert answer["headers"]["X-One"] == "1"
 
 
+def test_what_the_program_prints_is_in_its_log_at_once() -> None:
+    with started() as module:
+        module.hear()
+        module.ask("/noisy")
+        assert module.process.stderr is not None
+        assert any(b"this is no message" in line for line in iter(module.process.stderr.readline, b""))
+        assert module.process.poll() is None
+        assert content(module.hear())["body"] == b"quiet"
+
+
 def test_many_requests_at_once_are_answered_as_each_gets_what_it_waits_for(module: Module) -> None:
     names = [f"s{number}" for number in range(20)]
     for name in names:
