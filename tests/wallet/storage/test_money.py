@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 from contextlib import contextmanager
 from datetime import timedelta
@@ -139,6 +140,7 @@ class Money(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
+        self.entropy = random.Random(24).randbytes  # the same each time, or hypothesis could repeat nothing
         self.home = TemporaryDirectory()
         self.folder = Path(self.home.name) / "0"
         shutil.copytree(self.migrated, self.folder)
@@ -163,7 +165,7 @@ class Money(RuleBasedStateMachine):
             self.database,
             STORAGE,
             clock=self.clock,
-            entropy=os.urandom,
+            entropy=self.entropy,
             services=self.network,
             broadcaster=self.backend.broadcaster,
         )
