@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from sdk.chaintracks.consensus.compact import work_of
-from sdk.chaintracks.consensus.fields import HEADER, display, header_hash, number_columns, previous_hash
-from sdk.chaintracks.store.segments import PER_FILE, segment_name, sync_folder
+from sdk.chaintracks.consensus.fields import HEADER, display, header_hash, number_columns
+from sdk.chaintracks.store.index_entry import index_entry
+from sdk.chaintracks.store.segments import PER_FILE, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -115,18 +115,8 @@ def _make(folder: Path) -> None:
 def _described(chain: str, number: int, raw: bytes, first: int, work_before: int, url: str) -> dict[str, Any]:
     _, _, bits = number_columns(raw)
     work = work_before + sum(work_of(each) * times for each, times in Counter(bits).items())
-    return {
-        "chain": chain,
-        "count": len(raw) // HEADER,
-        "fileHash": base64.b64encode(sha256(raw).digest()).decode(),
-        "fileName": segment_name(chain, number),
-        "firstHeight": first,
-        "lastChainWork": f"{work:064x}",
-        "lastHash": display(header_hash(raw[-HEADER:])),
-        "prevChainWork": f"{work_before:064x}",
-        "prevHash": display(previous_hash(raw[:HEADER])),
-        "sourceUrl": url,
-    }
+    entry = index_entry(chain, number, raw, sha256(raw).digest(), first, (work_before, work))
+    return {**entry, "sourceUrl": url}
 
 
 def _replace(path: Path, data: bytes) -> bool:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sdk.core.errors import ConfigurationError
-from sdk.service.database import Database
-from sdk.service.migrations import ensure_current
 from sdk.wallet.broadcasting.broadcaster import Broadcaster
 from sdk.wallet.broadcasting.policy import SendPolicy
 from sdk.wallet.broadcasting.prover import Prover
@@ -24,13 +22,14 @@ from sdk.wallet.broadcasting.reports import WorkReport
 from sdk.wallet.services.composition import build_services
 from sdk.wallet.settings import WalletSettings
 from sdk.wallet.storage.abandoned import give_up_abandoned
-from sdk.wallet.storage.migrations import MIGRATIONS
+from sdk.wallet.storage.opening import open_current
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import timedelta
 
     from sdk.core.ports import Clock
+    from sdk.service.database import Database
     from sdk.wallet.broadcasting.reorgs import Tip
     from sdk.wallet.services.ports import WalletServices
 
@@ -115,14 +114,7 @@ async def open_backend(settings: WalletSettings | None = None) -> WalletBackend:
             f"chain {settings.chain!r} has no public services: set SDK_WALLET_ARC_URL and SDK_WALLET_HEADERS_URL"
         )
     try:
-        database = await Database.open(
-            settings.database, schema=settings.database_schema, timeout=settings.database_timeout
-        )
-        try:
-            await ensure_current(database, MIGRATIONS)
-        except BaseException:
-            await database.close()
-            raise
+        database = await open_current(settings)
     except BaseException:
         await services.close()
         raise

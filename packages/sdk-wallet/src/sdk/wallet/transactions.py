@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import bindparam, select
 
 from sdk.core.errors import ConfigurationError, NotImplementedByPeer, ServiceUnavailable
-from sdk.service.database import Database, Prepared
-from sdk.service.migrations import ensure_current
+from sdk.service.database import Prepared
 from sdk.wallet.services.composition import build_services
 from sdk.wallet.services.ports import ProofState
 from sdk.wallet.settings import WalletSettings
-from sdk.wallet.storage.migrations import MIGRATIONS
+from sdk.wallet.storage.opening import open_current
 from sdk.wallet.storage.tables import proven_txs, raw
 
 if TYPE_CHECKING:
-    from sdk.service.database import Row, Unit
+    from sdk.service.database import Database, Row, Unit
     from sdk.wallet.services.ports import WalletServices
 
 _PROVEN = Prepared(
@@ -46,14 +45,7 @@ class WalletTransactions:
             raise ConfigurationError(f"the wallet's chain is {settings.chain}, not {chain}: set SDK_WALLET_CHAIN")
         services = build_services(settings)
         try:
-            database = await Database.open(
-                settings.database, schema=settings.database_schema, timeout=settings.database_timeout
-            )
-            try:
-                await ensure_current(database, MIGRATIONS)
-            except BaseException:
-                await database.close()
-                raise
+            database = await open_current(settings)
         except BaseException:
             if services is not None:
                 await services.close()

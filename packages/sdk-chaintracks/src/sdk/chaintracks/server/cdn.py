@@ -6,16 +6,16 @@ Nothing is exported: the files are read from the chain when they are asked for.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from aiohttp import web
 
-from sdk.chaintracks.consensus.fields import HEADER, display, header_hash, previous_hash
+from sdk.chaintracks.consensus.fields import HEADER, display, header_hash
 from sdk.chaintracks.server.answers import FRESH, HOUR, SETTLED, is_known
 from sdk.chaintracks.server.ranges import bytes_answer
+from sdk.chaintracks.store.index_entry import index_entry
 
 if TYPE_CHECKING:
     from sdk.chaintracks.chain import HeaderChain
@@ -77,19 +77,9 @@ class HeaderFolder:
         if known is not None and last_hash is not None and known["lastHash"] == display(last_hash):
             return known
         raw = await self._chain.headers(first, self._per_file)
-        count = len(raw) // HEADER
         digest = await asyncio.to_thread(lambda: hashlib.sha256(raw).digest())
-        self._described[number] = found = {
-            "chain": self._chain.rules.chain,
-            "count": count,
-            "fileHash": base64.b64encode(digest).decode(),
-            "fileName": f"{self._name}_{number}.headers",
-            "firstHeight": first,
-            "lastChainWork": f"{self._work_at(first + count - 1):064x}",
-            "lastHash": display(header_hash(raw[-HEADER:])),
-            "prevChainWork": f"{self._work_at(first - 1) if first else 0:064x}",
-            "prevHash": display(previous_hash(raw[:HEADER])),
-        }
+        work = self._work_at(first - 1) if first else 0, self._work_at(first + len(raw) // HEADER - 1)
+        self._described[number] = found = index_entry(self._chain.rules.chain, number, raw, digest, first, work)
         return found
 
     def _work_at(self, height: int) -> int:
