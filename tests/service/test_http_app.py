@@ -32,6 +32,7 @@ from sdk.core.errors import (
     Unauthorized,
 )
 from sdk.service.http_app import InFlight, Limits, RateLimiter, create_app, listen, long_lived, running
+from sdk.service.http_app import server as http_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -309,6 +310,45 @@ async def test_stop_drains_what_is_in_flight(session: aiohttp.ClientSession) -> 
         assert await task == "done"
     with pytest.raises(aiohttp.ClientConnectorError):
         await session.get(f"{server.url}/healthz")
+
+
+@pytest.mark.parametrize(("drain", "whole"), [(0.2, False), (10, True)], ids=["never reads", "reads late"])
+async def test_stop_sends_what_is_on_its_way_until_the_drain_ends_and_then_drops_it(
+    monkeypatch: pytest.MonkeyPatch, drain: float, whole: bool
+) -> None:
+    """However little it is: less than what makes a transport call itself full stays in it just as well."""
+    size = 40_000
+    original = http_server.listen
+
+    def listen(host: str, port: int) -> socket.socket:
+        found = original(host, port)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return found
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=bytes(size))
+
+    async def rest() -> int:
+        count = 0
+        with contextlib.suppress(ConnectionError):
+            while part := await loop.sock_recv(client, 65536):
+                count += len(part)
+        return count
+
+    monkeypatch.setattr(http_server, "listen", listen)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        async with asyncio.TaskGroup() as group, asyncio.timeout(8):
+            async with running(create_app("t", [web.get("/x", answer)], limits=UNLIMITED), drain=drain) as server:
+                await loop.sock_connect(client, (server.host, server.port))
+                await loop.sock_sendall(client, b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert await loop.sock_recv(client, 12) == b"HTTP/1.1 200"
+                if whole:
+                    reading = group.create_task(rest())
+            got = await reading if whole else await rest()
+    assert (got >= size) is whole
 
 
 async def closed_by_server(port: int, sent: bytes) -> bytes:

@@ -57,20 +57,21 @@ class _Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._wire = self.transport
-        self._connections.count += 1
+        self._connections.open.add(self)
         if self._connections.stopping:  # it was accepted just before the socket was closed
             self.force_close()
             return
-        if self._connections.count > self._limits.connections:
+        if len(self._connections.open) > self._limits.connections:
             self._connections.note("connections")
             self.force_close()
             return
         self._patience = asyncio.get_running_loop().call_later(self._limits.header_timeout, self.force_close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._connections.count -= 1
+        self._connections.lost(self)
         self.headers_arrived()
         self._caught_up()
+        self._wire = None
         super().connection_lost(exc)
 
     def headers_arrived(self) -> None:
@@ -131,9 +132,30 @@ class _Connections:
     was refused or cut off."""
 
     note: Callable[[str], None]
-    count: int = 0
     stopping: bool = False
+    open: set[_Connection] = field(default_factory=set)
     behind: set[_Connection] = field(default_factory=set)
+    _gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def lost(self, connection: _Connection) -> None:
+        self.open.discard(connection)
+        if not self.open:
+            self._gone.set()
+
+    async def end(self, deadline: float) -> None:
+        """What is still open was closed with something left to send, however little: sent until the deadline (of the
+        loop's clock), and then dropped. The loop tells of each end in its next turn."""
+        self._gone.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._all_gone()
+        for each in [*self.open]:
+            each.abort()
+        await self._all_gone()
+
+    async def _all_gone(self) -> None:
+        if self.open:
+            await self._gone.wait()
 
 
 @asynccontextmanager
@@ -146,7 +168,7 @@ async def running(
     drain: float = 10.0,
 ) -> AsyncIterator[Running]:
     """Serve while the block runs; port 0 takes a free one. Leaving it stops: no new connections, ``/readyz`` says so,
-    requests in flight get up to ``drain`` seconds, then everything is closed.
+    requests in flight, and answers on their way, get up to ``drain`` seconds, then everything is closed.
 
     Raises ``ConfigurationError`` for a port that is taken, forbidden, or a host that is not here.
     """
@@ -174,11 +196,11 @@ async def running(
         if SERVICE in app:
             app[SERVICE].draining.set()
         connections.stopping = True
+        deadline = asyncio.get_running_loop().time() + drain
         await _accept_no_more(sock)
         server.close()
         await runner.cleanup()
-        for each in [*connections.behind]:
-            each.abort()
+        await connections.end(deadline)
         await server.wait_closed()
 
 
