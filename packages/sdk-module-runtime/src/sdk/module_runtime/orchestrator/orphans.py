@@ -38,8 +38,14 @@ def end_marked(variable: str, value: str, proc: Path = Path("/proc")) -> int:
                         signal.pidfd_send_signal(handle, signal.SIGKILL)
                         handles.append(handle)
         for handle in handles:
-            select.select([handle], [], [], _PATIENCE)
+            _wait_until_gone(handle)
         return len(handles)
+
+
+def _wait_until_gone(handle: int) -> None:
+    gone = select.poll()  # unlike select(), it takes handles above 1023, which many modules bring
+    gone.register(handle, select.POLLIN)
+    gone.poll(_PATIENCE * 1000)
 
 
 def _pids(proc: Path) -> list[int]:
