@@ -25,7 +25,8 @@ from sdk.module_runtime.data.database import (
 )
 from sdk.module_runtime.data.database.proxied import ProxiedDatabase, open_proxied
 from sdk.module_runtime.orchestrator.hosts.database import DatabaseHost
-from sdk.module_runtime.orchestrator.hosts.scopes import DatabaseScope
+from sdk.module_runtime.orchestrator.hosts.scopes import DatabaseLimits, DatabaseScope
+from sdk.module_runtime.orchestrator.hosts.transactions import Slots, Transactions
 from support.host_link import HostLink, hosted, scope_of
 from support.module_databases import KINDS, module_database
 from support.requirements import server_url, vectors
@@ -208,6 +209,30 @@ async def test_a_transaction_that_is_used_lasts_but_not_for_ever(tmp_path: Path)
                 await asyncio.sleep(0.02)
         assert 0.5 < ended - begun < 5
         await proxied.close()
+
+
+async def test_a_transaction_in_use_is_not_idle_though_another_of_its_statements_has_ended(tmp_path: Path) -> None:
+    database = await open_database(DatabaseConfig(db_type="sqlite", database=str(tmp_path / "a.db")))
+    try:
+        limits = DatabaseLimits(idle_seconds=0.05, transaction_seconds=0.6)
+        transactions = Transactions(limits, Slots(1, patience=0.001))
+        lease = await transactions.begin(database)
+        async with transactions.using(lease, last=False):
+            async with transactions.using(lease, last=False):
+                pass
+            await asyncio.sleep(0.2)
+            assert transactions.open == 1
+            await until(lambda: transactions.open == 0)  # in use or not, it does not last for ever
+        await transactions.close()
+        async with transactions.using(lease, last=True) as ended:
+            with pytest.raises(TransactionError, match="left open too long"):
+                await ended.commit()
+        await transactions.begin(database)  # its slot is free again, once
+        with pytest.raises(PoolExhausted):
+            await transactions.begin(database)
+        await transactions.close()
+    finally:
+        await database.close()
 
 
 async def test_of_thousands_of_transactions_only_a_few_are_open(config: DatabaseConfig) -> None:

@@ -50,6 +50,8 @@ class _Lease:
     last: float
     """When it ends at the latest, on the loop's clock."""
     timer: asyncio.TimerHandle | None = None
+    in_use: int = 0
+    """Operations under way: a module may send some before it has the answers of others."""
 
 
 class Transactions:
@@ -75,8 +77,8 @@ class Transactions:
             raise
         transaction_id = secrets.token_urlsafe(16)
         last = asyncio.get_running_loop().time() + self._limits.transaction_seconds
-        self._leases[transaction_id] = _Lease(transaction, last)
-        self._rest(transaction_id)
+        lease = self._leases[transaction_id] = _Lease(transaction, last)
+        self._set_timer(transaction_id, lease)
         return transaction_id
 
     @asynccontextmanager
@@ -91,15 +93,17 @@ class Transactions:
         lease = self._leases.get(transaction_id)
         if lease is None:
             raise TransactionError("this connection has no such transaction")
-        _stop_timer(lease)
+        lease.in_use += 1
+        self._set_timer(transaction_id, lease)
         try:
             yield lease.transaction
         except BaseException:
             last = True  # a statement that fails undoes its transaction
             raise
         finally:
+            lease.in_use -= 1
             if not last:
-                self._rest(transaction_id)
+                self._set_timer(transaction_id, lease)
             elif self._end(transaction_id):
                 self._slots.give_back()
 
@@ -111,11 +115,12 @@ class Transactions:
                 await self._undo(transaction, "was rolled back when its connection was closed")
         await asyncio.gather(*self._undoing)
 
-    def _rest(self, transaction_id: str) -> None:
-        """Nothing is being done with it now."""
-        lease, loop = self._leases.get(transaction_id), asyncio.get_running_loop()
-        if lease is not None:
-            end = min(loop.time() + self._limits.idle_seconds, lease.last)
+    def _set_timer(self, transaction_id: str, lease: _Lease) -> None:
+        """For as long as it may stay as it is: in use, or idle."""
+        _stop_timer(lease)
+        if transaction_id in self._leases:
+            loop = asyncio.get_running_loop()
+            end = lease.last if lease.in_use else min(loop.time() + self._limits.idle_seconds, lease.last)
             lease.timer = loop.call_at(end, self._over, transaction_id)
 
     def _over(self, transaction_id: str) -> None:
