@@ -351,6 +351,17 @@ async def test_stop_sends_what_is_on_its_way_until_the_drain_ends_and_then_drops
     assert (got >= size) is whole
 
 
+@pytest.mark.parametrize("name", ["Authorization", "Origin", "Upgrade", "X-Request-Id", "If-None-Match", "X-Anything"])
+async def test_a_header_that_is_not_text_is_refused_before_anything_looks_at_it(name: str) -> None:
+    async with running(create_app("t", [web.get("/x", echo)], limits=UNLIMITED)) as server:
+        request = f"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{name}: ".encode()
+        answer = await closed_by_server(server.port, request + b"\xff\xfe\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert f"the header {name} is not UTF-8".encode() in answer
+        good = await closed_by_server(server.port, request + "ü\r\n\r\n".encode())
+        assert b"is not UTF-8" not in good
+
+
 async def closed_by_server(port: int, sent: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)

@@ -180,6 +180,7 @@ class _Gate:
 
     async def _answer(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
         try:
+            _refuse_what_is_not_text(request)
             if request.path in OPERATIONS:
                 return await handler(request)
             client = client_address(request, self._limits.trusted_proxies)
@@ -263,6 +264,16 @@ class _Gate:
             headers[hdrs.ACCESS_CONTROL_MAX_AGE] = "600"
             if request.headers.get("Access-Control-Request-Private-Network") == "true":
                 headers["Access-Control-Allow-Private-Network"] = "true"
+
+
+def _refuse_what_is_not_text(request: web.Request) -> None:
+    """aiohttp hands on a header that is not UTF-8 as text that cannot be written, compared or stored."""
+    for name, value in request.raw_headers:
+        if not value.isascii():
+            try:
+                value.decode()
+            except UnicodeDecodeError:
+                raise web.HTTPBadRequest(text=f"the header {name.decode('ascii', 'replace')} is not UTF-8") from None
 
 
 def _route(request: web.Request) -> str:

@@ -38,7 +38,8 @@ class Connections(Generic[T]):
         return held.thing
 
     def remove(self, connection_id: str) -> None:
-        del self._held[connection_id]
+        """Two who close it at once are one too many, and no harm."""
+        self._held.pop(connection_id, None)
 
     def of(self, module_id: str) -> dict[str, T]:
         return {key: held.thing for key, held in self._held.items() if held.module_id == module_id}
