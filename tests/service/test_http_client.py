@@ -282,7 +282,9 @@ async def test_the_breaker_spares_a_service_that_is_down() -> None:
         for _ in range(3):
             with pytest.raises(ServiceUnavailable):
                 await client.get_json("/x")
-        with pytest.raises(ServiceUnavailable, match=r"left alone after 3 failures in a row; next attempt in 30 s"):
+        with pytest.raises(
+            ServiceUnavailable, match=r"left alone after 3 failures in a row, next attempt in 30\.0 s: HTTP 500"
+        ):
             await client.get_json("/x")
         assert len(server.requests) == 3
         clock.now += 30
@@ -319,38 +321,72 @@ def test_the_policy_defaults_are_bounded() -> None:
     assert policy.max_response <= 64 * http_client.MIB
 
 
-@given(st.lists(st.sampled_from(["ok", "fail", "cancel", "wait"]), max_size=60))
-def test_the_breaker_follows_its_model(steps: list[str]) -> None:
+@given(
+    st.lists(st.sampled_from(["ok", "fail", "cancel", "wait"]), max_size=60),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_the_breaker_follows_its_model(steps: list[str], jitter: float) -> None:
     now = 0.0
-    breaker = Breaker("peer", threshold=3, rest=10, clock=lambda: now)
-    failures, opened = 0, None
+    breaker = Breaker("peer", threshold=3, first_rest=2, longest_rest=10, clock=lambda: now, jitter=lambda: jitter)
+    failures, rests, until = 0, 0, None
     for step in steps:
         if step == "wait":
-            now += 6
+            now += 1.5
             continue
-        allowed = opened is None or now >= opened + 10
-        if not allowed:
+        if until is not None and now < until:
             with pytest.raises(ServiceUnavailable):
                 breaker.enter()
             continue
         breaker.enter()
-        probing = opened is not None
         if step == "ok":
             breaker.succeeded()
-            failures, opened = 0, None
+            failures, rests, until = 0, 0, None
         elif step == "fail":
             breaker.failed()
             failures += 1
-            if probing or failures >= 3:
-                opened = now
+            if failures >= 3:
+                until = now + min(10, 2 * 2**rests) * (0.5 + 0.5 * jitter)
+                rests += 1
         else:
             breaker.abandoned()
-        assert (breaker.state == "closed") == (opened is None)
+        assert (breaker.state == "closed") == (until is None)
+
+
+def test_a_service_that_is_back_in_two_seconds_rests_no_longer() -> None:
+    now = 0.0
+    breaker = Breaker("peer", clock=lambda: now, jitter=lambda: 1.0)  # the longest rests there are
+    for _ in range(5):
+        breaker.enter()
+        breaker.failed("connection refused")
+    with pytest.raises(ServiceUnavailable, match=r"next attempt in 1\.0 s: connection refused"):
+        breaker.enter()
+    rests = []
+    for _ in range(8):
+        began = now
+        while breaker.state == "open":
+            now += 0.25
+        rests.append(now - began)
+        breaker.enter()
+        breaker.failed("connection refused")
+    assert rests == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_calls_that_fail_together_cost_one_rest() -> None:
+    now = 0.0
+    breaker = Breaker("peer", threshold=3, clock=lambda: now, jitter=lambda: 1.0)
+    for _ in range(64):
+        breaker.enter()
+    for _ in range(64):
+        breaker.failed()
+    now = 1.0
+    breaker.enter()
+    breaker.succeeded()
+    assert breaker.state == "closed"
 
 
 def test_only_one_probe_at_a_time() -> None:
     now = 0.0
-    breaker = Breaker("peer", threshold=1, rest=10, clock=lambda: now)
+    breaker = Breaker("peer", threshold=1, first_rest=10, clock=lambda: now)
     breaker.failed()
     now = 11.0
     breaker.enter()

@@ -108,7 +108,8 @@ class HttpResponse:
 class HttpPolicy:
     """Times are seconds, sizes bytes. ``attempts`` counts the first; back-off doubles from ``backoff``, with jitter.
 
-    A ``Retry-After`` beyond ``max_wait`` ends the attempts.
+    A ``Retry-After`` beyond ``max_wait`` ends the attempts. After ``breaker_threshold`` failures in a row the service
+    is left alone for ``breaker_rest``, then twice as long after each further one, up to ``breaker_longest_rest``.
     """
 
     timeout: float = 30.0
@@ -120,7 +121,8 @@ class HttpPolicy:
     max_redirects: int = 0
     max_connections: int = 64
     breaker_threshold: int = 5
-    breaker_rest: float = 30.0
+    breaker_rest: float = 1.0
+    breaker_longest_rest: float = 30.0
     trust_env: bool = False
 
 
@@ -161,7 +163,12 @@ class HttpClient:
         self._ssl = ssl
         self._sleep, self._jitter, self._wall_clock = sleep, jitter, wall_clock
         self.breaker = Breaker(
-            service, threshold=self.policy.breaker_threshold, rest=self.policy.breaker_rest, clock=clock
+            service,
+            threshold=self.policy.breaker_threshold,
+            first_rest=self.policy.breaker_rest,
+            longest_rest=self.policy.breaker_longest_rest,
+            clock=clock,
+            jitter=jitter,
         )
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -260,8 +267,8 @@ class HttpClient:
         self.breaker.enter()
         try:
             response = await self._send(attempt)
-        except _Transient:
-            self.breaker.failed()
+        except _Transient as fault:
+            self.breaker.failed(fault.error.detail)
             raise
         except BaseException:
             self.breaker.abandoned()
@@ -272,7 +279,7 @@ class HttpClient:
         if response.status == 429:
             self.breaker.abandoned()
         else:
-            self.breaker.failed()
+            self.breaker.failed(f"HTTP {response.status}, {response.reason()}")
         error = ServiceUnavailable(self.service, response.reason(), status=response.status)
         raise _Transient(error, sent=True, wait=self._retry_after(response), response=response)
 

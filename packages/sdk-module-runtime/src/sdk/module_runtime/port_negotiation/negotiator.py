@@ -63,7 +63,14 @@ class PortNegotiator:
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._link, self._settings, self._sleep, self._jitter, self._new_id = link, settings, sleep, jitter, new_id
-        self._breaker = Breaker("port negotiation", threshold=settings.failures, rest=settings.rest, clock=clock)
+        self._breaker = Breaker(
+            "port negotiation",
+            threshold=settings.failures,
+            first_rest=settings.rest,
+            longest_rest=settings.rest,
+            clock=clock,
+            jitter=lambda: 1.0,
+        )
         self._granted: int | None = None
         self._turn = asyncio.Lock()
 
