@@ -109,6 +109,12 @@ async def build(context: ModuleContext) -> web.Application:
     async def broken(_value: Any, _source: str) -> Any:
         raise RuntimeError("with something secret in it")
 
+    async def unsayable(_value: Any, _source: str) -> Any:
+        return object()
+
+    async def too_much(_value: Any, _source: str) -> Any:
+        return "x" * 9_000_000
+
     async def keep(stream: IncomingStream) -> None:
         data = await stream.read(1 << 24)
         received.put_nowait(data)
@@ -140,6 +146,8 @@ async def build(context: ModuleContext) -> web.Application:
     context.messages.answer("wait", wait)
     context.messages.answer("streams", streams)
     context.messages.answer("broken", broken)
+    context.messages.answer("unsayable", unsayable)
+    context.messages.answer("too_much", too_much)
     app = web.Application()
     app.router.add_get("/cached/{name}", cached)
     app.router.add_post("/ask/{module}/{endpoint}", ask)

@@ -52,6 +52,8 @@ async def test_no_answer_is_an_error_that_says_why_and_no_more() -> None:
             ("two/double", "text", "no_number"),
             ("two/nowhere", 1, "not_found"),
             ("two/broken", 1, "failed"),
+            ("two/unsayable", 1, "failed"),
+            ("two/too_much", 1, "failed"),
             ("nobody/double", 1, "not_found"),
         ):
             status, text = await ask(client, target, value)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _AT_ONCE: Final = 256
+LARGEST: Final = 8 * 1024 * 1024
+"""Bytes of a question or an answer, which a line may carry as up to four characters each."""
 _FORMATS: Final = {"Json": Format.JSON, "Binary": Format.BINARY, "Base64": Format.BASE64, "Auto": Format.AUTO}
 
 
@@ -56,10 +58,12 @@ class Messaging:
         """Takes each stream that arrives over a channel."""
 
     async def ask(self, module_id: str, endpoint: str, value: Any, *, timeout: float = 30.0) -> Any:
-        """The JSON value ``module_id`` answers. ``RoutedRequestFailed``, ``LinkClosed`` or ``LinkTimeout``."""
+        """The JSON value ``module_id`` answers. ``RoutedRequestFailed``, ``LinkClosed`` or ``LinkTimeout``;
+        ``ProtocolError`` for a value that JSON cannot hold, or of more than ``LARGEST`` bytes.
+        """
         if self.links is None:
             raise RoutedRequestFailed(module_id, "unavailable", "there is no orchestrator to pass it on")
-        payload = EncodedMessage(data=Message[Any].wrap(value).to_json(), format="Json")
+        payload = _payload(Message[Any].wrap(value).to_json(), "question")
         request = RouteToModule(
             target_module_id=module_id, target_endpoint=endpoint, request_id=uuid4(), payload=payload
         )
@@ -120,32 +124,35 @@ class Messaging:
         except ProtocolError as error:
             await self._reply(message, link, error=("invalid", str(error)))
             return
-        work = asyncio.ensure_future(handler(value, message.source_module_id))
-        await asyncio.wait((work,))
-        failed = work.exception()
-        if failed is None:
-            await self._reply(message, link, work.result())
-        elif isinstance(failed, Refused):
-            await self._reply(message, link, error=(failed.reason_code, failed.reason))
-        else:
-            _log.error("routed_request_failed", source=message.source_module_id, exc_info=failed)
+        try:
+            answer = _payload(write_json(await handler(value, message.source_module_id), "answer"), "answer")
+        except Refused as refused:
+            await self._reply(message, link, error=(refused.reason_code, refused.reason))
+        except Exception:  # noqa: BLE001 - a handler is anybody's code, and who asked waits for a word
+            _log.exception("routed_request_failed", source=message.source_module_id)
             await self._reply(message, link, error=("failed", "the module failed; its log says why"))
+        else:
+            await self._reply(message, link, answer)
 
     def _only(self) -> Handler | None:
         """A foreign orchestrator does not say which endpoint is meant; with one handler there is no doubt."""
         return next(iter(self._handlers.values())) if len(self._handlers) == 1 else None
 
     async def _reply(
-        self, message: RoutedModuleMessage, link: Link, value: Any = None, *, error: tuple[str, str] | None = None
+        self,
+        message: RoutedModuleMessage,
+        link: Link,
+        payload: EncodedMessage | None = None,
+        *,
+        error: tuple[str, str] | None = None,
     ) -> None:
         if ROUTED_ANSWER not in link.extensions:
             _log.warning("answer_not_sent", reason="this orchestrator has no way to carry an answer")
             return
         params: dict[str, Any] = {"request_id": str(message.original_request_id)}
-        if error is None:
-            payload = EncodedMessage(data=write_json(value, "answer"), format="Json")
+        if payload is not None:
             params["payload"] = payload.model_dump()
-        else:
+        elif error is not None:
             params["error"] = {"code": error[0], "message": error[1]}
         try:
             await link.extension_call(ROUTED_ANSWER, "answer", params)
@@ -161,6 +168,13 @@ class Messaging:
             _log.warning("stream_not_taken", reason=str(error))
         elif error is not None and not isinstance(error, LinkClosed):
             _log.error("message_not_handled", exc_info=error)
+
+
+def _payload(data: bytes, what: str) -> EncodedMessage:
+    """``ProtocolError`` for more than the other side would take: a line that is too long there is lost."""
+    if len(data) > LARGEST:
+        raise ProtocolError(what, f"{len(data)} bytes, {LARGEST} at most: send it as a stream")
+    return EncodedMessage(data=data, format="Json")
 
 
 def _value(payload: EncodedMessage, *, wrapped: bool = False) -> Any:

@@ -7,11 +7,12 @@ import os
 from typing import IO, TYPE_CHECKING, Final, Protocol, Self
 
 from sdk.module_runtime.errors import LinkClosed
+from sdk.module_runtime.protocol.lines import MAX_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_QUEUED: Final = 32 * 1024 * 1024
+MOST_QUEUED: Final = 2 * MAX_LINE
 """Bytes that wait for a module to read them; beyond that it is not listening."""
 _CHUNK: Final = 65_536
 _LAST_WORDS: Final = 1 << 20

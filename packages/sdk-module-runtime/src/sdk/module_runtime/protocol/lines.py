@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-MAX_LINE: Final = 32 * 1024 * 1024
-"""Bytes, without the newline. A body of 8 MiB, written as integers, fits."""
+MAX_LINE: Final = 33 * 1024 * 1024
+"""Bytes, without the newline. A body of 8 MiB fits, written as integers of up to three digits and a comma each."""
 
 
 class LineDecoder:
