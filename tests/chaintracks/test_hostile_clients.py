@@ -321,6 +321,20 @@ async def test_a_flood_from_one_that_never_reads_ends_too(tmp_path: Path) -> Non
         assert resident() - before < 16
 
 
+async def test_a_flood_of_frames_that_never_become_a_message_ends_too(tmp_path: Path) -> None:
+    """Empty continuations: the parser swallows them without a word to anybody."""
+    async with header_server(tmp_path, limits=FREE) as served:
+        client = await upgraded(served.url)
+        await client.send(frame(1, last=False))
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(15):
+                while True:
+                    await client.send(frame(0, last=False) * 1_000)
+        await told(served.url, "chaintracks_subscribers_dropped_total", 1, reason="flood")
+        await told(served.url, "http_requests_refused_total", 1, limit="flood")
+        await told(served.url, "chaintracks_subscribers", 0, kind="websocket")
+
+
 async def test_a_message_that_never_ends_is_bounded(tmp_path: Path) -> None:
     async with header_server(tmp_path, limits=FREE) as served:
         client, before = await upgraded(served.url), resident()

@@ -31,7 +31,7 @@ from sdk.core.errors import (
     StorageUnavailable,
     Unauthorized,
 )
-from sdk.service.http_app import InFlight, Limits, RateLimiter, create_app, listen, long_lived, running
+from sdk.service.http_app import SERVICE, InFlight, Limits, RateLimiter, create_app, listen, long_lived, running
 from sdk.service.http_app import server as http_server
 
 if TYPE_CHECKING:
@@ -360,6 +360,44 @@ async def test_a_header_that_is_not_text_is_refused_before_anything_looks_at_it(
         assert f"the header {name} is not UTF-8".encode() in answer
         good = await closed_by_server(server.port, request + "ü\r\n\r\n".encode())
         assert b"is not UTF-8" not in good
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 9\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{"])
+async def test_stop_does_not_wait_for_a_body_that_it_no_longer_reads(body: bytes) -> None:
+    app = create_app("t", [web.post("/x", echo)], limits=UNLIMITED)
+    async with asyncio.timeout(8):
+        async with running(app, drain=60) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"POST /x HTTP/1.1\r\nHost: x\r\n" + body)
+            while not app[SERVICE].arriving:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"the service is stopping" in answer
+
+
+async def test_stop_ends_a_handler_that_goes_on_after_the_drain(session: aiohttp.ClientSession) -> None:
+    """Once, not once for the answer and once more for the handler, as aiohttp would."""
+    entered, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless(_request: web.Request) -> web.Response:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError("waited for ever")
+
+    loop = asyncio.get_running_loop()
+    async with running(create_app("t", [web.get("/x", endless)], limits=UNLIMITED), drain=1.0) as server:
+        asking = asyncio.ensure_future(session.get(f"{server.url}/x"))
+        await entered.wait()
+        began = loop.time()
+    assert ended.is_set()
+    assert 1.0 <= loop.time() - began < 1.9
+    with pytest.raises(aiohttp.ClientError):
+        await asking
 
 
 async def closed_by_server(port: int, sent: bytes) -> bytes:

@@ -239,6 +239,7 @@ async def _serve(settings: ChaintracksSettings) -> None:
             app,
             settings.host,
             settings.port,
+            drain=settings.drain,
             ready=lambda server: click.echo(f"headers of {settings.network} up to {tip.height}: {server.url}"),
         )
 

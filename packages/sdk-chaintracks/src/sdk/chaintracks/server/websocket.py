@@ -19,7 +19,7 @@ from sdk.chaintracks.consensus.fields import header_json
 from sdk.chaintracks.server.changes import Gap
 from sdk.chaintracks.server.positions import read_cursor
 from sdk.core.errors import ParseError
-from sdk.service.http_app import RateLimiter, long_lived
+from sdk.service.http_app import RateLimiter, bound_intake, long_lived
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -56,6 +56,7 @@ class WebSockets:
             )
             await socket.prepare(request)
             long_lived(request)
+            bound_intake(request, MESSAGES_PER_SECOND * MAX_MESSAGE, BURST * MAX_MESSAGE, self._flooded)
             session = _Session(self._chain, self._subscribers, request, socket, wake)
             sending = asyncio.create_task(session.send())
             try:
@@ -64,6 +65,9 @@ class WebSockets:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
         return socket
+
+    def _flooded(self) -> None:
+        self._subscribers.dropped["flood"] += 1
 
 
 class _Session:

@@ -1,6 +1,6 @@
 """HTTP services on aiohttp: an application with limits, health, metrics and one error form; and how to run it."""
 
-from sdk.service.http_app.app import REQUEST_ID, SERVICE, client_address, create_app, long_lived
+from sdk.service.http_app.app import REQUEST_ID, SERVICE, bound_intake, client_address, create_app, long_lived
 from sdk.service.http_app.errors import error_response
 from sdk.service.http_app.limits import InFlight, Limits, RateLimiter
 from sdk.service.http_app.server import Running, listen, running, serve
@@ -12,6 +12,7 @@ __all__ = [
     "Limits",
     "RateLimiter",
     "Running",
+    "bound_intake",
     "client_address",
     "create_app",
     "error_response",

@@ -58,7 +58,7 @@ _CORS: Final = tuple(
 
 @dataclass(slots=True)
 class Service:
-    """What the middlewares share; ``app[SERVICE]``. ``draining`` is set when the stop begins."""
+    """What the middlewares share; ``app[SERVICE]``. ``arriving`` is how long bodies on their way are waited for."""
 
     name: str
     limits: Limits
@@ -70,7 +70,15 @@ class Service:
     clock: Callable[[], float]
     request_id: Callable[[], str]
     cors: bool
-    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    arriving: set[asyncio.Timeout] = field(default_factory=set)
+    stopping: bool = False
+
+    def stop(self) -> None:
+        """No longer ready; and a body that is not here yet never will be, for aiohttp reads no more."""
+        self.stopping = True
+        now = asyncio.get_running_loop().time()
+        for each in self.arriving:
+            each.reschedule(now)
 
 
 def numbered_ids() -> Callable[[], str]:
@@ -142,6 +150,14 @@ def long_lived(request: web.Request) -> None:
     slot = request.pop(_SLOT, None)
     if slot is not None:
         request.config_dict[SERVICE].in_flight.leave(slot)
+
+
+def bound_intake(request: web.Request, rate: float, burst: int, flooded: Callable[[], None]) -> None:
+    """For a connection that goes on for long: who sends over ``rate`` bytes a second, or ``burst`` at once, is cut off,
+    whatever they are; ``flooded`` is told. A parser may swallow without end what never becomes a message."""
+    bound = getattr(request.protocol, "bound_intake", None)
+    if bound is not None:
+        bound(RateLimiter(rate, burst, keys=1), flooded)
 
 
 class _Gate:
@@ -236,14 +252,20 @@ class _Gate:
 
     async def _read_body(self, request: web.Request) -> None:
         """The whole body is read before the handler runs, so that no handler can be held up by a slow sender."""
-        limits = self._limits
+        limits, service = self._limits, self._service
         if (request.content_length or 0) > limits.body:
             raise web.HTTPRequestEntityTooLarge(limits.body, request.content_length or 0)
+        patience = asyncio.timeout(0 if service.stopping else limits.body_timeout)
+        service.arriving.add(patience)
         try:
-            async with asyncio.timeout(limits.body_timeout):
+            async with patience:
                 await request.read()
         except TimeoutError:
+            if service.stopping:
+                raise web.HTTPServiceUnavailable(text="the service is stopping", headers={"Retry-After": "1"}) from None
             raise web.HTTPRequestTimeout(text=f"the body did not arrive within {limits.body_timeout:g} s") from None
+        finally:
+            service.arriving.discard(patience)
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         headers = response.headers
@@ -296,7 +318,7 @@ async def _healthz(request: web.Request) -> web.Response:
 async def _readyz(request: web.Request) -> web.Response:
     """200 if the service is able to serve; otherwise 503 and what is not ready."""
     service = request.app[SERVICE]
-    reasons = {"stop": "the service is stopping"} if service.draining.is_set() else {}
+    reasons = {"stop": "the service is stopping"} if service.stopping else {}
     for name, check in service.checks.items():
         reason = await _checked(name, check)
         if reason is not None:

@@ -46,18 +46,18 @@ class RateLimiter:
         self._rate, self._burst, self._keys, self._clock = rate, float(burst), keys, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, key: str) -> float:
-        """0 if the request may pass, otherwise the seconds until it might."""
+    def take(self, key: str, cost: int = 1) -> float:
+        """0 if what costs so many tokens may pass, otherwise the seconds until it might."""
         if self._rate <= 0:
             return 0.0
         now = self._clock()
         tokens, seen = self._buckets.pop(key, (self._burst, now))
         tokens = min(self._burst, tokens + (now - seen) * self._rate)
-        passes = tokens >= 1.0
-        self._buckets[key] = (tokens - 1.0 if passes else tokens, now)
+        passes = tokens >= cost
+        self._buckets[key] = (tokens - cost if passes else tokens, now)
         if len(self._buckets) > self._keys:
             self._buckets.popitem(last=False)
-        return 0.0 if passes else (1.0 - tokens) / self._rate
+        return 0.0 if passes else (cost - tokens) / self._rate
 
     def __len__(self) -> int:
         return len(self._buckets)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from ssl import SSLContext
 
+    from sdk.service.http_app.limits import RateLimiter
+
 log = get_logger(__name__)
 
 PROGRESS: Final = 64 * 1024
@@ -52,6 +54,7 @@ class _Connection(RequestHandler):
         self._patience: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._left = 0
+        self._intake: tuple[RateLimiter, Callable[[], None]] | None = None
         self._wire: asyncio.Transport | None = None  # aiohttp forgets its own when it closes it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -73,6 +76,19 @@ class _Connection(RequestHandler):
         self._caught_up()
         self._wire = None
         super().connection_lost(exc)
+
+    def bound_intake(self, limiter: RateLimiter, flooded: Callable[[], None]) -> None:
+        """See ``app.bound_intake``."""
+        self._intake = limiter, flooded
+
+    def data_received(self, data: bytes) -> None:
+        if self._intake is not None and self._intake[0].take("", len(data)) > 0:
+            _, flooded = self._intake
+            self._intake = None
+            self._cut_off("flood")
+            flooded()
+            return
+        super().data_received(data)
 
     def headers_arrived(self) -> None:
         """Called for each request that has come through the parser."""
@@ -100,9 +116,11 @@ class _Connection(RequestHandler):
         super().resume_writing()
 
     def abort(self) -> None:
-        """End it without waiting for the client to read what is left."""
+        """End it without waiting for the client to read what is left, nor for a handler that is at work."""
         if self._wire is not None:
             self._wire.abort()
+        if self._task_handler is not None:
+            self._task_handler.cancel()
 
     def _watch(self) -> None:
         self._left = self.unread
@@ -121,7 +139,7 @@ class _Connection(RequestHandler):
             self._reading = None
 
     def _cut_off(self, reason: str) -> None:
-        log.info("a client that does not read was cut off", reason=reason, unread=self.unread)
+        log.info("a client was cut off", reason=reason, unread=self.unread)
         self._connections.note(reason)
         self.abort()
 
@@ -142,18 +160,14 @@ class _Connections:
         if not self.open:
             self._gone.set()
 
-    async def end(self, deadline: float) -> None:
-        """What is still open was closed with something left to send, however little: sent until the deadline (of the
-        loop's clock), and then dropped. The loop tells of each end in its next turn."""
-        self._gone.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
-                await self._all_gone()
+    def abort(self) -> None:
         for each in [*self.open]:
             each.abort()
-        await self._all_gone()
 
-    async def _all_gone(self) -> None:
+    async def all_gone(self) -> None:
+        """The loop tells of each end in its next turn; one that was closed with something left to send, however little,
+        is open until that is sent."""
+        self._gone.clear()
         if self.open:
             await self._gone.wait()
 
@@ -168,7 +182,8 @@ async def running(
     drain: float = 10.0,
 ) -> AsyncIterator[Running]:
     """Serve while the block runs; port 0 takes a free one. Leaving it stops: no new connections, ``/readyz`` says so,
-    requests in flight, and answers on their way, get up to ``drain`` seconds, then everything is closed.
+    requests in flight, and answers on their way, get up to ``drain`` seconds in all, then everything is closed. Of a
+    request whose body is still on its way nothing more is read: it is refused at once.
 
     Raises ``ConfigurationError`` for a port that is taken, forbidden, or a host that is not here.
     """
@@ -194,13 +209,14 @@ async def running(
         yield Running(host, bound[1], "http" if ssl is None else "https")
     finally:
         if SERVICE in app:
-            app[SERVICE].draining.set()
+            app[SERVICE].stop()
         connections.stopping = True
-        deadline = asyncio.get_running_loop().time() + drain
+        late = asyncio.get_running_loop().call_later(drain, connections.abort)
         await _accept_no_more(sock)
         server.close()
         await runner.cleanup()
-        await connections.end(deadline)
+        await connections.all_gone()
+        late.cancel()
         await server.wait_closed()
 
 
