@@ -196,6 +196,27 @@ async def test_death_of_the_writer_is_told_to_everybody(sqlite: Database) -> Non
     assert await sqlite.read(things.names) == []
 
 
+async def test_death_while_units_are_run_again_alone_is_told_to_those_that_are_left(sqlite: Database) -> None:
+    class Fatal(BaseException):
+        pass
+
+    def careless(unit: Unit, name: str) -> int:
+        return things.add(unit, name)
+
+    def destroyer(unit: Unit) -> None:
+        unit._connection.execute("ROLLBACK")
+        if alone:
+            raise Fatal("hardware")
+        alone.append(True)
+        raise StorageError("the disk")
+
+    alone: list[bool] = []
+    async with asyncio.timeout(20):
+        results = await batched(sqlite, (careless, "a"), (destroyer,), (careless, "b"))
+    assert [type(each) for each in results] == [int, StorageUnavailable, StorageUnavailable]
+    assert await sqlite.read(things.names) == ["a"]
+
+
 async def test_what_nobody_waits_for_any_more_is_not_begun(sqlite: Database) -> None:
     gate = Gate()
     first = asyncio.create_task(sqlite.write(gate.unit))

@@ -144,16 +144,28 @@ class Writer:
         except TransactionLost as lost:
             log.warning("a batch of units was rolled back; each is run again alone", units=len(jobs), cause=str(lost))
             self._figures.repeats += len(jobs)
-            for job in jobs:
-                deliver([self._alone(job)])
+            self._one_by_one(jobs)
             return
         except SdkError as error:
             outcomes = [Outcome(job, error=error) for job in jobs]
         except BaseException as error:
-            self.failure = error
-            deliver(Outcome(job, error=self._dead()) for job in jobs)
+            self._give_up(jobs, error)
             raise
         deliver(outcomes)
+
+    def _one_by_one(self, jobs: list[Job]) -> None:
+        for position, job in enumerate(jobs):
+            try:
+                outcome = self._alone(job)
+            except BaseException as error:
+                self._give_up(jobs[position:], error)
+                raise
+            deliver([outcome])
+
+    def _give_up(self, jobs: list[Job], error: BaseException) -> None:
+        """What nothing here expects has happened to these: they are told, for nobody else will."""
+        self.failure = error
+        deliver(Outcome(job, error=self._dead()) for job in jobs)
 
     def _together(self, jobs: list[Job]) -> list[Outcome]:
         """Run ``jobs[0]`` and what comes meanwhile, which is added to ``jobs``, in one transaction."""
@@ -187,7 +199,7 @@ class Writer:
         """A migration: tables are rebuilt, so foreign keys are checked once, before COMMIT."""
         self._connection.execute("PRAGMA foreign_keys=OFF")
         try:
-            deliver([self._alone(job)])
+            self._one_by_one([job])
         finally:
             self._connection.execute("PRAGMA foreign_keys=ON")
 
