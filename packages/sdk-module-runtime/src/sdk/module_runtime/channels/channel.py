@@ -93,6 +93,11 @@ class Channel(asyncio.Protocol):
         """Whether ``drain`` would not wait."""
         return self._writable.is_set()
 
+    @property
+    def is_within_frame(self) -> bool:
+        """Whether a part of a frame has come whose rest has not."""
+        return self._decoder.is_within_frame
+
     def hold(self, held: bool) -> None:
         """Stop reading, or go on. What the peer sends meanwhile waits on its side."""
         if self._transport is not None and not self._transport.is_closing():

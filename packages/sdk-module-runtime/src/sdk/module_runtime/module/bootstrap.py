@@ -15,6 +15,7 @@ from sdk.module_runtime.errors import LinkClosed
 from sdk.module_runtime.module.channel import ModuleChannel, Target
 from sdk.module_runtime.module.context import ModuleContext
 from sdk.module_runtime.module.http import endpoints_of, serving
+from sdk.module_runtime.module.http_tcp import serving_frames
 from sdk.module_runtime.module.link import Link
 from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.messaging import Messaging
@@ -99,13 +100,17 @@ class _Module:
             await client.get_many(secrets)
             app = await build(ModuleContext(init.module_id, init.env, client, self._links, self._messages))
             address = (init.listen_address or init.listen) if options.bind_http else None
-            async with serving(app, address, drain=options.drain, negotiator=PortNegotiator(self._links)) as http:
+            async with (
+                serving(app, address, drain=options.drain, negotiator=PortNegotiator(self._links)) as http,
+                serving_frames(http, options.http_tcp, self.stopping, init.env) as frames,
+            ):
                 self._requests.serve(http)
                 endpoints = endpoints_of(app) if options.endpoints is None else list(options.endpoints)
                 await self._link.send(Announce(listen=http.address or init.listen, endpoints=endpoints))
                 await self.stopping.wait()
                 await self._say_draining()
-                await asyncio.gather(self._requests.drain(options.drain), self._messages.drain(options.drain))
+                drained = (self._requests, self._messages, frames)
+                await asyncio.gather(*(each.drain(options.drain) for each in drained))
 
     async def _say_draining(self) -> None:
         """Its orchestrator knows, unless a signal was the cause: then it may stop sending requests."""

@@ -44,3 +44,5 @@ class ServeOptions:
     endpoints: Sequence[Endpoint] | None = None
     """What to announce; None for what the application routes."""
     channels: Preferences = field(default_factory=Preferences)
+    http_tcp: str | None = None
+    """Where HTTP in frames is answered too: ``ip:port`` or a path; see ``serving_frames``."""

@@ -28,6 +28,7 @@ from sdk.core.errors import ConfigurationError, SdkError
 from sdk.module_runtime.module.bootstrap import run_under_orchestrator, until_signalled
 from sdk.module_runtime.module.context import ModuleContext, ServeOptions
 from sdk.module_runtime.module.http import serving
+from sdk.module_runtime.module.http_tcp import serving_frames
 from sdk.module_runtime.module.last_resort import end_without_orchestrator
 from sdk.module_runtime.module.stdio import take_over
 from sdk.module_runtime.protocol.init import parse_socket_address
@@ -100,9 +101,13 @@ class ModuleProgram:
             async with SecretClient(chosen_provider()) as client:
                 await client.get_many(self.secrets)
                 app = await self._application(ModuleContext(self.name, os.environ, client, None))
-                async with serving(app, address or listen, drain=self.options.drain) as http:
+                async with (
+                    serving(app, address or listen, drain=self.options.drain) as http,
+                    serving_frames(http, self.options.http_tcp, stopping, os.environ) as frames,
+                ):
                     _log.info("module_serves", module=self.name, address=http.address)
                     await stopping.wait()
+                    await frames.drain(self.options.drain)
 
     async def _run_registered(self, listen: SocketAddress | str, orchestrator: str) -> None:
         from sdk.module_runtime.module.registered import OrchestratorAddress, run_registered

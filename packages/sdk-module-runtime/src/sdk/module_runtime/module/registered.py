@@ -20,6 +20,7 @@ from sdk.module_runtime.module.bootstrap import until_signalled
 from sdk.module_runtime.module.channel import ModuleChannel, Target
 from sdk.module_runtime.module.context import ModuleContext
 from sdk.module_runtime.module.http import endpoints_of, serving
+from sdk.module_runtime.module.http_tcp import serving_frames
 from sdk.module_runtime.module.link import Link
 from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.messaging import Messaging
@@ -142,7 +143,10 @@ class _Registered:
             await client.get_many(secrets)
             app = await build(ModuleContext(self._info.name, environ, client, self._links, self._messages))
             address = listen if self._options.bind_http else None
-            async with serving(app, address, drain=self._options.drain) as http:
+            async with (
+                serving(app, address, drain=self._options.drain) as http,
+                serving_frames(http, self._options.http_tcp, self.stopping, environ) as frames,
+            ):
                 self._requests.serve(http)
                 endpoints = self._options.endpoints
                 announce = Announce(
@@ -153,8 +157,8 @@ class _Registered:
                 _log.info("module_serves", module=self._info.name, address=http.address)
                 await self.stopping.wait()
                 await self._say_draining()
-                seconds = self._options.drain
-                await asyncio.gather(self._requests.drain(seconds), self._messages.drain(seconds))
+                drained = (self._requests, self._messages, frames)
+                await asyncio.gather(*(each.drain(self._options.drain) for each in drained))
 
     async def close(self) -> None:
         for task in self._tasks:

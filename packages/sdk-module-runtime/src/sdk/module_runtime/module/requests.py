@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sdk.module_runtime.errors import LinkClosed
 from sdk.module_runtime.module.http import unavailable
@@ -13,10 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sdk.module_runtime.module.http import HttpApplication
-    from sdk.module_runtime.module.link import Link
     from sdk.module_runtime.protocol.messages import HttpRequest, HttpResponse
 
 MOST_WAITING: Final = 256
+
+
+class Asker(Protocol):
+    """Where a request came from."""
+
+    async def send(self, message: HttpResponse, /) -> None:
+        """``LinkClosed`` if it is gone."""
+        ...
 
 
 class Requests:
@@ -31,7 +38,7 @@ class Requests:
     def serve(self, http: HttpApplication) -> None:
         self._http.set_result(http)
 
-    def take(self, request: HttpRequest, link: Link) -> None:
+    def take(self, request: HttpRequest, link: Asker) -> None:
         busy = len(self._tasks) >= MOST_WAITING or self._stopping.is_set()
         task = asyncio.create_task(self._refuse(request, link) if busy else self._answer(request, link))
         self._tasks.add(task)
@@ -44,7 +51,7 @@ class Requests:
             for task in late:
                 task.cancel()
 
-    async def _answer(self, request: HttpRequest, link: Link) -> None:
+    async def _answer(self, request: HttpRequest, link: Asker) -> None:
         http = await asyncio.shield(self._http)
         answer = await http.answer(request)
         try:
@@ -54,6 +61,6 @@ class Requests:
                 with contextlib.suppress(LinkClosed):  # nobody is left to read it
                     await self.elsewhere(answer)
 
-    async def _refuse(self, request: HttpRequest, link: Link) -> None:
+    async def _refuse(self, request: HttpRequest, link: Asker) -> None:
         with contextlib.suppress(LinkClosed):
             await link.send(unavailable(request))

@@ -56,6 +56,10 @@ class FrameDecoder:
         self.max_payload, self._message_pack = max_payload, message_pack
         self._buffer = bytearray()
 
+    @property
+    def is_within_frame(self) -> bool:
+        return bool(self._buffer)
+
     def feed(self, data: bytes) -> None:
         self._buffer += data
 

@@ -1,12 +1,20 @@
-"""HTTP requests and answers in frames, both wrapped in ``Message``."""
+"""HTTP requests and answers in frames, both wrapped in ``Message`` (spec/module-runtime.md §1.14)."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
 
-from sdk.module_runtime.protocol.model import U16, WireBytes, WireStruct, is_none
+from sdk.module_runtime.protocol.envelope import Message, wrap_json
+from sdk.module_runtime.protocol.formats import Format, convert
+from sdk.module_runtime.protocol.model import U16, Codec, WireBytes, WireStruct, is_none
+
+if TYPE_CHECKING:
+    from sdk.module_runtime.protocol.frame import Frame
+
+BYTES_OF_A_BYTE: Final = 4
+"""What a byte of a body takes at most in a frame: JSON writes it as a number."""
 
 
 class HttpTcpRequest(WireStruct):
@@ -30,3 +38,22 @@ class ApiResponse(WireStruct):
     status: Literal["success", "error"]
     data: Any = Field(default=None, exclude_if=is_none)
     message: str | None = Field(default=None, exclude_if=is_none)
+
+
+_REQUEST: Final[Codec[Message[HttpTcpRequest]]] = Codec("Message<HttpTcpRequest>", Message[HttpTcpRequest])
+_RESPONSE: Final[Codec[Message[HttpTcpResponse]]] = Codec("Message<HttpTcpResponse>", Message[HttpTcpResponse])
+
+
+def wrapped(message: HttpTcpRequest | HttpTcpResponse) -> bytes:
+    """The payload of a JSON frame."""
+    return wrap_json(message.to_json())
+
+
+def decode_request(frame: Frame) -> HttpTcpRequest:
+    """Raises ``ProtocolError``."""
+    return _REQUEST.from_json(convert(frame.payload, frame.format, Format.JSON)).content
+
+
+def decode_response(frame: Frame) -> HttpTcpResponse:
+    """Raises ``ProtocolError``."""
+    return _RESPONSE.from_json(convert(frame.payload, frame.format, Format.JSON)).content
