@@ -64,3 +64,29 @@ async def test_what_is_held_waits_and_what_is_closed_is_forgotten() -> None:
     intake.close()
     intake.flush()
     assert handled == [1, 2]
+
+
+async def test_one_by_one_no_more_is_handled_in_a_turn_than_all_at_once() -> None:
+    handled: list[int] = []
+    reading: list[bool] = []
+    allowance = Allowance(1e6, 1e6, asyncio.get_running_loop().time)
+    intake: Intake[int] = Intake(handled.append, reading.append, allowance, lambda _: 1.0)
+    for number in range(300):
+        intake.put([number])
+    assert len(handled) == 128
+    assert reading == [False]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert handled == list(range(300))
+    assert reading == [False, True]
+
+
+async def test_a_source_that_is_held_is_not_read_though_nothing_of_it_waits() -> None:
+    reading: list[bool] = []
+    allowance = Allowance(1e6, 1e6, asyncio.get_running_loop().time)
+    intake: Intake[int] = Intake(lambda _: None, reading.append, allowance, lambda _: 1.0)
+    intake.hold(True)
+    assert reading == [False]
+    intake.hold(False)
+    await asyncio.sleep(0)
+    assert reading == [False, True]

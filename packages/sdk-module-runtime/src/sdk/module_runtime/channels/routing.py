@@ -41,6 +41,11 @@ class Conditions:
             condition.rests_until = now + min(LONGEST_REST, REST * 2**condition.silences)
             condition.silences += 1
 
+    @property
+    def are_good(self) -> bool:
+        """No channel has anything to be forgiven."""
+        return not self._of
+
     def heard(self, kind: ChannelKind) -> None:
         """It answers: whatever it did before is forgotten."""
         if self._of:
@@ -48,8 +53,6 @@ class Conditions:
 
     def rank(self, open_: Sequence[ChannelKind], now: float, *, is_bulk: bool = False) -> Ranking:
         """``open_`` by preference. Bulk leaves the first free for what is short, if there is another."""
-        if not self._of and not is_bulk:
-            return Ranking(tuple(open_), ())
         well = [kind for kind in open_ if kind not in self._of or self._of[kind].rests_until <= now]
         resting = tuple(kind for kind in open_ if kind not in well)
         if is_bulk and len(well) > 1:

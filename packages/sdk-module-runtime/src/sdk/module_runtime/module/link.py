@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 from sdk.module_runtime.errors import LinkClosed, LinkTimeout, ServiceOperationFailed, Unsupported
+from sdk.module_runtime.patience import Patience
 from sdk.module_runtime.pending import Pending, Turns
 from sdk.module_runtime.protocol import extensions as ext
 from sdk.module_runtime.protocol import messages as m
@@ -78,6 +79,7 @@ class Link:
         self._discovered: Turns[m.DiscoverServiceProvidersResponse] = Turns()
         self._numbers = itertools.count(1)
         self._turns: deque[_Turn] = deque()
+        self._patience = Patience()
         self._one_at_a_time = asyncio.Lock()
         self._is_closed = False
         self.heard = 0
@@ -262,18 +264,17 @@ class Link:
         seconds: float,
         what: str,
     ) -> V:
-        with pending.expecting(key) as answer:
-            try:
-                async with asyncio.timeout(seconds):
-                    for request in requests:
-                        await self._send(request)
-                    return await (asyncio.shield(answer) if pending is self._secrets else answer)
-            except TimeoutError:
-                raise LinkTimeout(f"{what} did not come within {seconds:g} seconds") from None
+        try:
+            with pending.expecting(key) as answer, self._patience.limit(seconds):
+                for request in requests:
+                    await self._send(request)
+                return await (asyncio.shield(answer) if pending is self._secrets else answer)
+        except TimeoutError:
+            raise LinkTimeout(f"{what} did not come within {seconds:g} seconds") from None
 
     async def _ask_in_turn(self, turns: Turns[V], request: m.ModuleToOrchestrator, seconds: float, what: str) -> V:
         try:
-            async with asyncio.timeout(seconds):
+            with self._patience.limit(seconds):
                 return await turns.ask(lambda: self._send(request))
         except TimeoutError:
             raise LinkTimeout(f"{what} did not come within {seconds:g} seconds") from None
@@ -282,12 +283,13 @@ class Link:
         turn = _Turn(request.connection_id, request.operation, asyncio.get_running_loop().create_future())
         what = f"the answer to {service_type_text(request.service_type)} {request.operation}"
         try:
-            async with asyncio.timeout(seconds), self._one_at_a_time:
-                if self._is_closed:
-                    raise LinkClosed("the link to the orchestrator has ended")
-                self._turns.append(turn)  # stays when nobody waits any more: its result will come, and be nobody else's
-                await self._send(request)
-                return await turn.result
+            with self._patience.limit(seconds):
+                async with self._one_at_a_time:
+                    if self._is_closed:
+                        raise LinkClosed("the link to the orchestrator has ended")
+                    self._turns.append(turn)  # stays when nobody waits any more: its result is nobody else's
+                    await self._send(request)
+                    return await turn.result
         except TimeoutError:
             raise LinkTimeout(f"{what} did not come within {seconds:g} seconds") from None
 

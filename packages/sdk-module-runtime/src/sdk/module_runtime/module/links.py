@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sdk.module_runtime.channels.routing import Conditions
+from sdk.module_runtime.channels.routing import Conditions, Ranking
 from sdk.module_runtime.errors import LinkTimeout, NotSent
 from sdk.module_runtime.protocol.streaming import TARGET
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sdk.module_runtime.channels.preferences import ChannelKind, Preferences
-    from sdk.module_runtime.channels.routing import Ranking
     from sdk.module_runtime.module.channel import ModuleChannel
     from sdk.module_runtime.module.link import Link
     from sdk.module_runtime.protocol.messages import (
@@ -42,12 +41,14 @@ class Links:
         self._stdio, self._preferences, self._over_channels = stdio, preferences, over_channels
         self._channels: dict[ChannelKind, ModuleChannel] = {}
         self._order: list[ChannelKind] = []
+        self._usual = Ranking((), ())
         self._conditions = Conditions()
 
     def add(self, channel: ModuleChannel) -> None:
         """In the order of preference."""
         self._channels[channel.target.kind] = channel
         self._order.append(channel.target.kind)
+        self._usual = Ranking(tuple(self._preferences.to_try(self._order, self._order)), ())
 
     @property
     def extensions(self) -> frozenset[str]:
@@ -154,8 +155,10 @@ class Links:
             return await ask(self._stdio)
         ranking = self._rank()
         for kind in ranking.well:
-            with contextlib.suppress(NotSent):
+            try:
                 return await self._by(kind, ask)
+            except NotSent:
+                continue
         if not ranking.resting:
             return await ask(self._stdio)
         with contextlib.suppress(NotSent):
@@ -181,5 +184,8 @@ class Links:
         return answer
 
     def _rank(self, *, is_bulk: bool = False) -> Ranking:
+        """Of channels that may be open, unless all are well: one that is not takes nothing, and the next is tried."""
+        if self._conditions.are_good and not is_bulk:
+            return self._usual
         open_ = self._preferences.to_try(self._order, self.connected)
         return self._conditions.rank(open_, asyncio.get_running_loop().time(), is_bulk=is_bulk)

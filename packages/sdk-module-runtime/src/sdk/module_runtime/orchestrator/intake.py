@@ -33,19 +33,24 @@ class Intake(Generic[T]):
         self._handle, self._reading, self.allowance, self._cost = handle, reading, allowance, cost
         self._backlog: deque[T] = deque()
         self._next: asyncio.Handle | None = None
+        self._left = _AT_ONCE
         self._held = False
         self._paused = False
 
     def put(self, messages: Iterable[T]) -> None:
         self._backlog.extend(messages)
-        if self._next is None and not self._held:
+        if self._next is None:
             self._run()
+        elif self._backlog:
+            self._pause(True)
 
     def hold(self, held: bool) -> None:
         """Whether to leave messages where they are, because what they asked for is not done yet."""
         self._held = held
-        if not held and self._next is None:
-            self._next = asyncio.get_running_loop().call_soon(self._run)
+        if held:
+            self._pause(True)
+        elif self._next is None:
+            self._next = asyncio.get_running_loop().call_soon(self._turn)
 
     def flush(self) -> None:
         """Handle what is left: nothing more will come."""
@@ -63,19 +68,21 @@ class Intake(Generic[T]):
             self._next.cancel()
             self._next = None
 
+    def _turn(self) -> None:
+        self._next, self._left = None, _AT_ONCE
+        self._run()
+
     def _run(self) -> None:
-        self._next = None
         wait = 0.0
-        for _ in range(_AT_ONCE):
-            if self._held or not self._backlog:
-                break
+        while self._backlog and self._left and not self._held:
             if not self.allowance.take(self._cost(self._backlog[0])):
                 wait = self.allowance.wait()
                 break
+            self._left -= 1
             self._handle(self._backlog.popleft())
-        if self._backlog and not self._held and self._next is None:
+        if self._next is None and not self._held and (self._backlog or not self._left):
             loop = asyncio.get_running_loop()
-            self._next = loop.call_later(wait, self._run) if wait else loop.call_soon(self._run)
+            self._next = loop.call_later(wait, self._turn) if wait else loop.call_soon(self._turn)
         self._pause(bool(self._backlog) or self._held)
 
     def _pause(self, paused: bool) -> None:

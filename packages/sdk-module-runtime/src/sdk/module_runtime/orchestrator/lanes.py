@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,10 @@ class Lanes:
         queue = self._lanes.get(lane)
         if queue is None:
             self._lanes[lane] = queue = deque((work,))
-            task = asyncio.get_running_loop().create_task(self._run(lane, queue))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task = _started(self._run(lane, queue))
+            if not task.done():
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
         else:
             queue.append(work)
         if self._waiting >= self._most and not self._is_busy:
@@ -66,3 +68,11 @@ class Lanes:
         if self._is_busy and self._waiting <= self._most // 2:
             self._is_busy = False
             self._busy(False)
+
+
+def _started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that has done its first step already, where Python can: most answers then leave in the same turn."""
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(work, loop=loop, eager_start=True)
+    return loop.create_task(work)

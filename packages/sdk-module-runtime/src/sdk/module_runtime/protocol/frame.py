@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sdk.module_runtime.errors import ProtocolError
 from sdk.module_runtime.protocol.formats import Format
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 HEADER = struct.Struct(">IB")
 DEFAULT_MAX_PAYLOAD = 64 * 1024 * 1024
 """Bytes; what the Rust capabilities name for TCP."""
+_FORMATS: Final = tuple(Format)
 
 
 class Frame(NamedTuple):
@@ -29,18 +30,15 @@ def encode_frame(frame: Frame) -> bytes:
     return HEADER.pack(len(frame.payload), frame.format) + frame.payload
 
 
-def decode_header(
-    header: bytes, *, max_payload: int = DEFAULT_MAX_PAYLOAD, message_pack: bool = False
-) -> tuple[int, Format]:
-    """Payload length and format. After a ``ProtocolError`` the stream is out of step and must be closed."""
-    length, code = HEADER.unpack(header)
+def _judged(length: int, code: int, max_payload: int, message_pack: bool) -> Format:
+    """After a ``ProtocolError`` the stream is out of step and must be closed."""
     if code == Format.AUTO:
         raise ProtocolError("frame", "unsupported encoding format: auto")
     if code > Format.MESSAGE_PACK or (code == Format.MESSAGE_PACK and not message_pack):
         raise ProtocolError("frame", f"invalid format code {code}")
     if length > max_payload:
         raise ProtocolError("frame", f"payload of {length} bytes is over the limit of {max_payload}")
-    return length, Format(code)
+    return _FORMATS[code]
 
 
 class FrameDecoder:
@@ -54,30 +52,37 @@ class FrameDecoder:
 
     def __init__(self, *, max_payload: int = DEFAULT_MAX_PAYLOAD, message_pack: bool = False) -> None:
         self.max_payload, self._message_pack = max_payload, message_pack
-        self._buffer = bytearray()
+        self._buffer: bytes | bytearray = b""
 
     @property
     def is_within_frame(self) -> bool:
         return bool(self._buffer)
 
     def feed(self, data: bytes) -> None:
-        self._buffer += data
+        """All that was whole before has to be taken."""
+        if not self._buffer:
+            self._buffer = data  # most of what is read is whole frames, which need no copy
+        elif isinstance(self._buffer, bytearray):
+            self._buffer += data
+        else:
+            self._buffer = bytearray(self._buffer) + data
 
     def frames(self) -> Iterator[Frame]:
         """All frames that are whole; raises ``ProtocolError`` at the first header that cannot be."""
-        start = 0
+        buffer, start, size = self._buffer, 0, len(self._buffer)
         try:
-            while len(self._buffer) - start >= HEADER.size:
-                header = bytes(self._buffer[start : start + HEADER.size])
-                length, format_ = decode_header(header, max_payload=self.max_payload, message_pack=self._message_pack)
+            while size - start >= HEADER.size:
+                length, code = HEADER.unpack_from(buffer, start)
+                format_ = _judged(length, code, self.max_payload, self._message_pack)
                 end = start + HEADER.size + length
-                if len(self._buffer) < end:
+                if size < end:
                     return
-                payload = bytes(self._buffer[start + HEADER.size : end])
+                payload = bytes(buffer[start + HEADER.size : end])
                 start = end
                 yield Frame(format_, payload)
         finally:
-            del self._buffer[:start]
+            if start:
+                self._buffer = buffer[start:]
 
     def finish(self) -> None:
         """The stream has ended: raises ``ProtocolError`` if it ended within a frame."""

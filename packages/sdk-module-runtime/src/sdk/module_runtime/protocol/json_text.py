@@ -18,6 +18,8 @@ from sdk.module_runtime.errors import ProtocolError
 
 MAX_DEPTH = 127
 _LONGEST_U64 = 20
+_SHORT = 4096
+"""Bytes that are sooner written again than counted."""
 _MEMBER = re.compile(rb'"[ \t\r\n]*:')
 
 _ONLY_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -48,6 +50,8 @@ def parse_json(data: bytes | bytearray | memoryview, what: str) -> Any:
         raise ProtocolError(what, f"not JSON: {error.msg} at byte {error.pos}") from None
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
         raise ProtocolError(what, f"nested more than {MAX_DEPTH} levels deep")
+    if len(data) <= _SHORT and orjson.dumps(value) == data:  # which writes no member twice
+        return value
     colons = data.count(b":")
     if colons == _outer_members(value) or colons == (members := _members(value)):
         return value

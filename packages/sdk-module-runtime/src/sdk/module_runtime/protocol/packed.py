@@ -28,6 +28,8 @@ from sdk.module_runtime.protocol.model import Codec, WireStruct
 from sdk.module_runtime.protocol.streaming import StreamAck, StreamChunk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sdk.module_runtime.protocol.messages import (
         ModuleToOrchestrator,
         OrchestratorToModule,
@@ -44,11 +46,21 @@ _TO_MODULE: Final[Codec[_ToModule]] = Codec(
 _STREAM: Final[Codec[StreamChunk | StreamAck]] = Codec("stream frame", StreamChunk | StreamAck)
 _LEAST: Final = 64
 """Bytes within a message from which MessagePack is worth it."""
+_CARRIED: Final[dict[type[WireStruct], Callable[[Any], int]]] = {
+    HttpRequest: lambda message: len(message.body or b""),
+    HttpResponse: lambda message: len(message.body or b""),
+    RouteToModule: lambda message: len(message.payload.data),
+    RoutedModuleMessage: lambda message: len(message.payload.data),
+    RoutedModuleResponse: lambda message: len(message.payload.data),
+    StreamChunk: lambda message: len(message.data),
+}
+"""How many bytes are within."""
 
 
 def encode(message: WireStruct, *, packs: bool) -> tuple[bytes, Format]:
     """The payload of a frame with ``message``, bare. ``packs``: whether the peer reads MessagePack."""
-    if packs and _carries(message) >= _LEAST:
+    carried = _CARRIED.get(type(message))
+    if packs and carried is not None and carried(message) >= _LEAST:
         return pack_message(message), Format.MESSAGE_PACK
     return message.to_json(), Format.BINARY if isinstance(message, StreamChunk | StreamAck) else Format.JSON
 
@@ -88,16 +100,6 @@ def decode_stream(payload: bytes, format_: Format = Format.BINARY) -> StreamChun
     if format_ is Format.MESSAGE_PACK:
         return _STREAM.from_value(unpack(payload))
     return _STREAM.from_json(payload)
-
-
-def _carries(message: WireStruct) -> int:
-    if isinstance(message, HttpRequest | HttpResponse):
-        return len(message.body or b"")
-    if isinstance(message, RouteToModule | RoutedModuleMessage | RoutedModuleResponse):
-        return len(message.payload.data)
-    if isinstance(message, StreamChunk):
-        return len(message.data)
-    return 0
 
 
 def _plain(value: Any) -> Any:
