@@ -379,6 +379,29 @@ async def test_every_user_of_a_txid_follows(rows: Rows, broadcaster: Broadcaster
     assert await rows.statuses(transaction.txid()) == ("unmined", ["unproven", "unproven"])
 
 
+async def test_a_batch_that_waits_for_one_of_its_members_holds_up_nobody_else(
+    rows: Rows, broadcaster: Broadcaster, clock: TestClock
+) -> None:
+    alice = await rows.user()
+    batch = [(await rows.sign(alice, [await rows.coin(alice)], batch="b1"))[0].txid() for _ in range(6)]
+    assert len(batch) > SendPolicy().concurrency
+
+    def one_shall_wait(_beef: Beef, txids: Sequence[str]) -> list[PostResult]:
+        return [
+            answer(txid, Classification.SERVICE_ERROR, retry_after=3600 if txid == batch[-1] else None)
+            for txid in txids
+        ]
+
+    rows.network.scripted.append(one_shall_wait)
+    assert dict((await sweep(broadcaster, clock)).detail) == {"serviceError": 6}
+    clock.tick(minutes=5)  # all the others are due, and have been for longer
+    single, _ = await rows.sign(alice, [await rows.coin(alice)])
+    assert dict((await sweep(broadcaster, clock)).detail) == {"success": 1}
+    assert rows.network.posts[-1] == (single.txid(),)
+    assert dict((await sweep(broadcaster, clock, hours=1)).detail) == {"success": 6}
+    assert sorted(rows.network.posts[-1]) == sorted(batch)
+
+
 async def test_a_caller_gets_the_answer_of_a_monitor_that_was_quicker(
     rows: Rows, broadcaster: Broadcaster, clock: TestClock
 ) -> None:

@@ -68,7 +68,21 @@ def _locking(statement: Select[Any]) -> Prepared:
     return Prepared(statement, postgresql=lambda: statement.with_for_update(skip_locked=True, of=proven_tx_reqs))
 
 
-_WAITING = _locking(_candidates(_FREE_LEASE, _DUE, _AGED).limit(bindparam("most")))
+_SIBLING, _ITS_SCHEDULE = proven_tx_reqs.alias("sibling"), wallet_request_schedule.alias("its_schedule")
+_NOT_YET = or_(
+    _ITS_SCHEDULE.c.leaseUntil >= bindparam("now"),
+    _ITS_SCHEDULE.c.nextSend > bindparam("now"),
+    and_(_SIBLING.c.status != RequestStatus.SENDING.value, _SIBLING.c.updated_at > bindparam("aged")),
+)
+_HELD_UP = (
+    select(_SIBLING.c.provenTxReqId)
+    .outerjoin(_ITS_SCHEDULE, _ITS_SCHEDULE.c.provenTxReqId == _SIBLING.c.provenTxReqId)
+    .where(_SIBLING.c.batch == _R.batch, _SIBLING.c.status.in_(TO_SEND), _NOT_YET)
+    .correlate(proven_tx_reqs)
+    .exists()
+)
+"""A batch waits for the last of its members. Until then it must not stand in the way of others."""
+_WAITING = _locking(_candidates(_FREE_LEASE, _DUE, _AGED, or_(_R.batch.is_(None), ~_HELD_UP)).limit(bindparam("most")))
 _NAMED = _locking(_candidates(_FREE_LEASE, _R.txid.in_(bindparam("txids", expanding=True))))
 _BATCHES = _locking(_candidates(_FREE_LEASE, _DUE, _AGED, _R.batch.in_(bindparam("batches", expanding=True))))
 _BATCH_SIZES = Prepared(
