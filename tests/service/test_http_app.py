@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.http_exceptions import BadStatusLine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +33,17 @@ from sdk.core.errors import (
     StorageUnavailable,
     Unauthorized,
 )
-from sdk.service.http_app import SERVICE, InFlight, Limits, RateLimiter, create_app, listen, long_lived, running
+from sdk.service.http_app import (
+    SERVICE,
+    ConnectionLog,
+    InFlight,
+    Limits,
+    RateLimiter,
+    create_app,
+    listen,
+    long_lived,
+    running,
+)
 from sdk.service.http_app import server as http_server
 
 if TYPE_CHECKING:
@@ -450,6 +462,61 @@ async def test_garbage_is_answered_with_400_or_silence(garbage: bytes) -> None:
         assert answer == b"" or answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
         healthy = await closed_by_server(server.port, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert healthy.startswith(b"HTTP/1.1 200")
+
+
+MALFORMED = {
+    "a header without a colon": b"GET / HTTP/1.1\r\nHost: x\r\nno-colon\xff\r\n\r\n",
+    "a chunk without a size": b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
+    "a chunk that is wrong after one that is right": (
+        b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nzz\r\n"
+    ),
+    "a long line of control characters": b"GET /" + b"\x1b[31m\r" * 1000 + b" HTTP/1.1\r\n\r\n",
+    "two lengths": b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+}
+
+
+@pytest.mark.parametrize("request_", MALFORMED.values(), ids=MALFORMED)
+async def test_a_malformed_request_is_a_short_line_and_no_traceback(
+    request_: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(create_app("t", [web.post("/x", echo)], limits=UNLIMITED)) as server:
+        answers = [await closed_by_server(server.port, request_) for _ in range(50)]
+    assert all(b" 400 " in answer.partition(b"\r\n")[0] for answer in answers)
+    assert not [each for each in caplog.records if each.exc_info or each.levelno > logging.INFO]
+    lines = [each.getMessage() for each in caplog.records]
+    assert 1 <= len(lines) <= 20
+    assert all(len(line) < 400 and line.isascii() and line.isprintable() for line in lines)
+
+
+async def test_malformed_requests_beyond_the_rate_are_counted_in_the_next_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    now = [0.0]
+    said = ConnectionLog(lambda: now[0])
+    for _ in range(1000):
+        said.exception("Error handling request from %s", "192.0.2.1", exc_info=BadStatusLine("x" * 5000))
+    now[0] += 60
+    said.exception("Error handling request from %s", "192.0.2.1", exc_info=BadStatusLine("y"))
+    assert len(caplog.records) == 11
+    assert [vars(each)["unsaid"] for each in caplog.records] == [0] * 10 + [990]
+    assert max(len(vars(each)["reason"]) for each in caplog.records) <= 160
+
+
+async def test_a_fault_of_a_handler_keeps_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    runner = web.AppRunner(web.Application(), logger=ConnectionLog())
+    runner.app.add_routes([raising(ZeroDivisionError("ours"))])
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        port = runner.addresses[0][1]
+        answer = await closed_by_server(port, b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+    finally:
+        await runner.cleanup()
+    assert b" 500 " in answer.partition(b"\r\n")[0]
+    assert "ZeroDivisionError: ours" in caplog.text
 
 
 async def test_a_taken_port_is_one_clear_line() -> None:

@@ -20,7 +20,7 @@ from sdk.module_runtime.port_negotiation.listener import open_listener
 from sdk.module_runtime.protocol.messages import HttpResponse
 from sdk.module_runtime.protocol.services import Endpoint
 from sdk.module_runtime.socket_folder import SocketFolder
-from sdk.service.http_app.server import listen
+from sdk.service.http_app import ConnectionLog, listen
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ async def serving(
     taken is replaced if there is a ``negotiator``. ``ConfigurationError`` for an address that cannot be had. When left,
     requests in flight get up to ``drain`` seconds.
     """
-    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=drain)
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, logger=ConnectionLog(), shutdown_timeout=drain)
     with closing(SocketFolder()) as private:
         inner = str(private.path / "http")
         try:

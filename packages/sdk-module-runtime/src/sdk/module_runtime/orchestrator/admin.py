@@ -18,7 +18,7 @@ from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.log_book import LEVELS
 from sdk.module_runtime.orchestrator.runtime_metrics import RuntimeMetrics
 from sdk.module_runtime.orchestrator.supervisor import NotReplaced
-from sdk.service.http_app import Limits, create_app, error_response, long_lived, running
+from sdk.service.http_app import ConnectionLog, Limits, create_app, error_response, long_lived, running
 from sdk.service.metrics import create_registry
 
 if TYPE_CHECKING:
@@ -205,7 +205,9 @@ async def _refused(request: web.Request, handler: Handler) -> web.StreamResponse
 @asynccontextmanager
 async def serving(admin: Admin, path: str) -> AsyncIterator[None]:
     """On a unix socket that only this user can open."""
-    runner = web.AppRunner(admin.app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        admin.app, handle_signals=False, access_log=None, logger=ConnectionLog(), shutdown_timeout=1.0
+    )
     await runner.setup()
     try:
         await web.SockSite(runner, bind_unix(path)).start()

@@ -1,6 +1,7 @@
 """HTTP services on aiohttp: an application with limits, health, metrics and one error form; and how to run it."""
 
 from sdk.service.http_app.app import REQUEST_ID, SERVICE, bound_intake, client_address, create_app, long_lived
+from sdk.service.http_app.connection_log import ConnectionLog
 from sdk.service.http_app.errors import error_response
 from sdk.service.http_app.limits import InFlight, Limits, RateLimiter
 from sdk.service.http_app.server import Running, listen, running, serve
@@ -8,6 +9,7 @@ from sdk.service.http_app.server import Running, listen, running, serve
 __all__ = [
     "REQUEST_ID",
     "SERVICE",
+    "ConnectionLog",
     "InFlight",
     "Limits",
     "RateLimiter",

@@ -15,6 +15,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from sdk.core.errors import ConfigurationError
 from sdk.service.http_app.app import SERVICE
+from sdk.service.http_app.connection_log import ConnectionLog
 from sdk.service.http_app.limits import Limits
 from sdk.service.logging import get_logger
 
@@ -193,6 +194,7 @@ async def running(
         app,
         handle_signals=False,
         access_log=None,
+        logger=ConnectionLog(),
         shutdown_timeout=drain,
         keepalive_timeout=limits.keepalive_timeout,
         lingering_time=1.0,
