@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sdk.module_runtime.data.cache import CacheConfig, CacheFull, open_cache
+from sdk.module_runtime.data.cache import CacheConfig, CacheFull, fence_of, open_cache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +95,19 @@ async def test_a_torn_or_foreign_file_is_no_entry(tmp_path: Path) -> None:
             assert await cache.get("a") is None
         assert await cache.set_nx("a", b"new")
         assert await cache.get("a") == b"new"
+
+
+@pytest.mark.parametrize("torn", [b"", b"12\x00"])
+async def test_a_torn_counter_of_locks_stops_nobody_and_the_fence_still_rises(tmp_path: Path, torn: bytes) -> None:
+    async with await open_cache(config(tmp_path)) as cache:
+        first = await cache.lock("job", 60)
+        assert first is not None
+        assert await cache.unlock("job", first)
+        (counter,) = tmp_path.glob("*/fence")  # noqa: ASYNC240
+        counter.write_bytes(torn)
+        second = await cache.lock("job", 60)
+        assert second is not None
+        assert fence_of(second) > fence_of(first)
 
 
 @pytest.mark.parametrize(("policy", "survivor"), [("LRU", "k0"), ("FIFO", "k49")])

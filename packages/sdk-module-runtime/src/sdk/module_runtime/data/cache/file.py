@@ -126,10 +126,8 @@ class FileBackend:
             path, now = self._lock_path(key), self._wall()
             if self._read(path) is not None:
                 return None
-            fence_path = self._folder / "fence"
-            last = int(fence_path.read_bytes()) if fence_path.exists() else 0
-            fence, token = next_token(last, now)
-            self._place(fence_path, b"%d" % fence)
+            fence, token = next_token(self._last_fence(), now)
+            self._place(self._folder / "fence", b"%d" % fence)
             self._place(path, _packed(_Entry(key, token.encode(), now + ttl)))
             return token
 
@@ -256,6 +254,12 @@ class FileBackend:
     def _path(self, key: str) -> Path:
         digest = sha256(key.encode()).hexdigest()
         return self._folder / digest[:2] / digest[2:]
+
+    def _last_fence(self) -> int:
+        """0 if a power cut tore the file; the next is not below the time, and so above what was given out."""
+        path = self._folder / "fence"
+        data = path.read_bytes() if path.exists() else b""
+        return int(data) if data.isdigit() else 0
 
     def _lock_path(self, key: str) -> Path:
         return self._folder / f"lock-{sha256(key.encode()).hexdigest()}"
