@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from sdk.module_runtime.module.http import serving
 from sdk.module_runtime.module.http_tcp import serving_frames
+from sdk.module_runtime.orchestrator.lifecycle import State
+from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from support.peers import Peer
+from support.requirements import rust_peer
+from support.running_stack import PATIENCE, running
+from support.rust_rig import rust_module
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -43,3 +51,41 @@ async def test_the_crates_client_is_answered_by_our_application() -> None:
             assert (await ask("POST", "/add", body="no"))["status"] == 500
             assert (await ask("GET", "no path"))["status"] == 400
             assert len(server._peers) == 1
+
+
+async def test_the_crates_server_registers_with_us_and_is_served_through_the_gateway(tmp_path: Path) -> None:
+    """It can write an answer only when it hears something more, so each request is followed by one without effect."""
+    board = Switchboard()
+    tables: dict[str, Any] = {"registration": {"listen": "127.0.0.1:0", "http_over_tcp": True}, "gateway": {}}
+    async with running({"own": rust_module(tmp_path / "record")}, board, **tables) as seen:
+        await seen.until("own", State.READY)
+        assert seen.orchestrator is not None
+        assert seen.orchestrator.registrar is not None
+        process = await asyncio.create_subprocess_exec(
+            rust_peer("published"), "serve", "127.0.0.1", str(seen.orchestrator.registrar.port), "calc", stderr=-3
+        )
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not board.is_ready("calc"):  # noqa: ASYNC110 - a foreign process
+                    await asyncio.sleep(0.02)
+            async with ClientSession(board.api) as client:
+
+                async def add(number: int) -> Any:
+                    async with client.post(f"/add?n={number}", json=[number, 1]) as answer:
+                        return await answer.json()
+
+                async with client.get("/status") as answer:
+                    assert (answer.status, await answer.json()) == (200, {"status": "success", "data": "well"})
+                got = await asyncio.gather(*(add(number) for number in range(50)))
+                assert got == [
+                    {"status": "success", "data": {"sum": number + 1, "uri": f"/add?n={number}"}}
+                    for number in range(50)
+                ]
+                process.kill()
+                await process.wait()
+                async with client.get("/status") as answer:
+                    assert answer.status in (502, 503)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()

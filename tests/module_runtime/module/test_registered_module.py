@@ -16,8 +16,8 @@ from sdk.module_runtime.channels import tls
 from sdk.module_runtime.channels.channel import Channel
 from sdk.module_runtime.channels.sockets import listen_tcp
 from sdk.module_runtime.errors import LinkClosed, LinkTimeout, ProtocolError
+from sdk.module_runtime.module.membership import KEY
 from sdk.module_runtime.module.program import ORCHESTRATOR
-from sdk.module_runtime.module.registered import KEY
 from sdk.module_runtime.module.registration import Registration, RegistrationRefused
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.secrets.keeper import ModuleSecrets

@@ -220,3 +220,50 @@ def test_registration_beyond_this_machine_needs_a_key_and_tls() -> None:
     modules = {"one": {"kind": "module", "command": ["x"]}}
     with pytest.raises(ConfigurationError, match=r"needs registration.key and \[tls\]"):
         parse_stack({"modules": modules, "registration": {"listen": "0.0.0.0:9900"}}, "test")
+
+
+OWN_PORTS: dict[str, Any] = {"registration": {"listen": "127.0.0.1:0", "http_over_tcp": True}}
+
+
+async def test_a_module_may_answer_over_a_port_of_its_own_and_nobody_takes_its_place(tmp_path: Path) -> None:
+    async with registry(tmp_path, **OWN_PORTS) as r, ClientSession(r.board.api) as client:
+        peer = await r.peer()
+        module = await register(peer)
+        own = SocketAddress("127.0.0.1", module["orchestrator_port"])
+        assert own != r.address
+        proof = {"module_id": module["id"], "token": module["token"]}
+        endpoints = [{"path": "/calc", "methods": ["POST"]}]
+        assert (await ask(peer, "capabilities", **proof, capabilities={"endpoints": endpoints}))["success"]
+        async with client.post("/calc") as answer:
+            assert answer.status == 502  # it is not there yet
+        serving = await Peer.at(own)
+        asking = asyncio.create_task(client.post("/calc?x=1", data=b"\x00"))
+        async with asyncio.timeout(PATIENCE):
+            request = (await serving.heard.get())["content"]
+        assert (request["method"], request["uri"], request["body"]) == ("POST", "/calc?x=1", [0])
+        stranger = await Peer.at(own)
+        await stranger.end()
+        content = {"request_id": request["request_id"], "status_code": 200, "headers": {}, "body": [52, 50]}
+        serving.say(id=str(uuid4()), content=content)
+        async with await asking as answer:
+            assert await answer.read() == b"42"
+        assert (await ask(peer, "unregister", **proof))["success"]
+        await serving.end()
+
+
+async def test_one_that_says_hello_has_no_use_for_its_own_port(tmp_path: Path) -> None:
+    async with registry(tmp_path, **OWN_PORTS) as r:
+        peer = await r.peer()
+        module = await register(peer)
+        own = await Peer.at(SocketAddress("127.0.0.1", module["orchestrator_port"]))
+        peer.say(op="hello", module_id="calc", auth_token=module["token"])
+        await own.end()
+        peer.say(op="port_request", request_id="p", specific_port=None)
+        assert (await peer.hear("port_response"))["success"]
+
+
+def test_own_ports_are_for_this_machine_without_tls() -> None:
+    modules = {"one": {"kind": "module", "command": ["x"]}}
+    files = {"ca": "a", "certificate": "b", "key": "c"}
+    with pytest.raises(ConfigurationError, match="for this machine"):
+        parse_stack({"modules": modules, **OWN_PORTS, "tls": files}, "test")

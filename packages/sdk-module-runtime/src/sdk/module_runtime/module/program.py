@@ -110,7 +110,8 @@ class ModuleProgram:
                     await frames.drain(self.options.drain)
 
     async def _run_registered(self, listen: SocketAddress | str, orchestrator: str) -> None:
-        from sdk.module_runtime.module.registered import OrchestratorAddress, run_registered
+        from sdk.module_runtime.module.membership import OrchestratorAddress
+        from sdk.module_runtime.module.registered import run_registered
         from sdk.module_runtime.protocol.registration import ModuleInfo
 
         place = OrchestratorAddress.of(orchestrator, os.environ)

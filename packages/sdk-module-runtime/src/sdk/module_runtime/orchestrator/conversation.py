@@ -23,7 +23,7 @@ from sdk.module_runtime.protocol.streaming import StreamAck, StreamChunk
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
     from sdk.module_runtime.orchestrator.transports import Transport
@@ -97,6 +97,8 @@ class Conversation:
         self._desk = ServiceDesk(module_id, switchboard.hosts, self._explain)
         self._http: dict[str, asyncio.Future[messages.HttpResponse]] = {}
         self._http_count = 0
+        self.ask_over: Callable[[messages.HttpRequest], Awaitable[messages.HttpResponse]] | None = None
+        """A way of its own for HTTP requests, if the module has one and no channel."""
         self._lanes = Lanes(MOST_WAITING, self._hold)
         switchboard.begin(self)
 
@@ -178,13 +180,18 @@ class Conversation:
 
     async def http(self, method: str, uri: str, headers: dict[str, str], body: bytes | None) -> messages.HttpResponse:
         """One request over the newest channel of a module that serves there, else stdio. ``Unreachable``."""
-        if not self._transports or self.is_draining:
+        if self.is_draining or not (self._transports or self.ask_over):
             raise Unreachable(f"{self.module_id} takes no requests")
         self._http_count += 1
         request_id = f"{self.module_id}-{self._http_count}"
+        request = messages.HttpRequest(request_id=request_id, method=method, uri=uri, headers=headers, body=body)
+        if self.ask_over is not None:
+            try:
+                return await self.ask_over(request)
+            except (LinkClosed, ProtocolError) as error:
+                raise Unreachable(str(error)) from error
         answered: asyncio.Future[messages.HttpResponse] = asyncio.get_running_loop().create_future()
         self._http[request_id] = answered
-        request = messages.HttpRequest(request_id=request_id, method=method, uri=uri, headers=headers, body=body)
         try:
             if self.speaks_extensions:
                 self._send_by_channel(request)

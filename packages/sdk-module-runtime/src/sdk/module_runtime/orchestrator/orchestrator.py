@@ -117,6 +117,7 @@ class Orchestrator:
             key=self._registration_key,
             clock=time.monotonic,
             note=self._on_line or log_line,
+            own_ports=settings.http_over_tcp,
         )
         label = "tcp" if channels.context is None else "tls"
         address = parse_socket_address(settings.listen)

@@ -19,6 +19,7 @@ from sdk.module_runtime.errors import LinkClosed, ProtocolError, RuntimeModuleEr
 from sdk.module_runtime.orchestrator.allowance import Allowance
 from sdk.module_runtime.orchestrator.conversation import Conversation, cost_of
 from sdk.module_runtime.orchestrator.intake import Intake
+from sdk.module_runtime.orchestrator.own_port import OwnPort
 from sdk.module_runtime.protocol import registration as wire
 from sdk.module_runtime.protocol.extensions import Hello
 from sdk.module_runtime.protocol.formats import Format, convert
@@ -31,7 +32,7 @@ from sdk.module_runtime.secrets.redaction import register_secret
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Mapping
     from uuid import UUID
 
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
@@ -76,6 +77,7 @@ class Registered:
     heard_at: float
     status: wire.HealthStatus = "Healthy"
     channels: set[_Connection] = field(default_factory=set)
+    own_port: OwnPort | None = None
 
     def is_well(self, now: float) -> bool:
         return self.status != "Unhealthy" and (bool(self.channels) or now - self.heard_at < SILENT_AFTER)
@@ -92,7 +94,10 @@ class Registrar:
         key: str | None,
         clock: Callable[[], float],
         note: Callable[[str, str, str], None],
+        own_ports: bool = False,
     ) -> None:
+        """``own_ports``: each module is told a port of its own, over which it may answer HTTP in frames."""
+        self._own_ports = own_ports
         self.host, self.port = "127.0.0.1", 0
         self.connections: set[_Connection] = set()
         self.clock = clock
@@ -145,9 +150,12 @@ class Registrar:
         return {"response_type": "unknown", "success": False, "error": _UNKNOWN}
 
     def _register(self, info: wire.ModuleInfo) -> wire.RegistrationResponse:
+        own_port = None
         try:
             self._admit(info)
-        except _Refused as refused:
+            if self._own_ports:
+                own_port = OwnPort(info.name, self.host)
+        except (_Refused, OSError) as refused:
             _log.warning("registration_refused", module_id=info.name[:LONGEST_NAME], reason=str(refused))
             return wire.RegistrationResponse(response_type="register", success=False, error=str(refused))
         token = secrets.token_urlsafe(32)
@@ -157,6 +165,8 @@ class Registrar:
         register_secret(token, holder=conversation)
         shown = info.model_copy(update={"metadata": _without_key(info.metadata)})
         added = Registered(shown, uuid4(), token, conversation, self.clock())
+        if own_port is not None:
+            added.own_port, conversation.ask_over = own_port, own_port.ask
         self._modules[added.id] = added
         _log.info("module_registered", module_id=info.name, version=info.version[:64])
         module = wire.RegisteredModule(
@@ -164,7 +174,7 @@ class Registrar:
             id=added.id,
             token=token,
             orchestrator_host=self.host,
-            orchestrator_port=self.port,
+            orchestrator_port=self.port if own_port is None else own_port.port,
             additional_data={"extensions": self._board.extensions},
         )
         return wire.RegistrationResponse(response_type="register", success=True, module=module)
@@ -247,7 +257,17 @@ class Registrar:
         del self._modules[module.id]
         for connection in list(module.channels):
             connection.channel.close("the module is not registered any more")
-        task = asyncio.get_running_loop().create_task(module.conversation.close())
+        self._close(module.conversation.close())
+        self.close_own_port(module)
+
+    def close_own_port(self, module: Registered) -> None:
+        """It is gone, or has shown a better way."""
+        if module.own_port is not None:
+            self._close(module.own_port.close())
+            module.own_port = module.conversation.ask_over = None
+
+    def _close(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(closing)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -326,6 +346,7 @@ class _Connection:
         module.channels.add(self)
         module.conversation.speaks_extensions = True
         module.conversation.attach(self)
+        self._registrar.close_own_port(module)
         self._registrar.judge(module)
 
     def _refuse(self, reason: str) -> None:

@@ -159,6 +159,9 @@ class Registration(_Table):
     listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:9900"
     key: Text | None = None
     """The name of a secret that they must show as ``metadata.registration_key``."""
+    http_over_tcp: bool = False
+    """Whether each is told a port of its own, over which it may answer HTTP in frames, as Rust's servers do. Whoever
+    connects there first is taken for the module, so it is for this machine alone."""
 
 
 class SecretKeeping(_Table):
@@ -298,6 +301,8 @@ def _check_services(stack: Stack, source: str) -> None:
         is_local = address is not None and ipaddress.ip_address(address.host).is_loopback
         if not is_local and (registration.key is None or stack.tls is None):
             raise ConfigurationError(f"{source}: registration beyond this machine needs registration.key and [tls]")
+        if registration.http_over_tcp and (not is_local or stack.tls is not None):
+            raise ConfigurationError(f"{source}: registration.http_over_tcp is for this machine, without [tls]")
         if registration.key is not None and stack.secrets is None:
             raise ConfigurationError(f"{source}: registration.key needs a table [secrets] with a key")
     if stack.jwt is not None and stack.jwt.secret is not None and stack.secrets is None:
