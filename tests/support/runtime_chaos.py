@@ -1,4 +1,7 @@
-"""A stack whose module, orchestrator, database and cache are killed at random while it works."""
+"""A stack whose modules, orchestrator, database and cache are killed at random while it works.
+
+One module is lent its database and its cache; the other, the independent one, reaches the same servers itself.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from sdk.module_runtime.data.cache import CacheConfig
+from sdk.module_runtime.data.database.urls import config_of
 from support.commands import SDK, clean_environment
 from support.own_servers import own_servers
 from support.processes import is_alive
@@ -33,7 +38,29 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0
 TESTS = ROOT / "tests" / "module_runtime"
-VICTIMS = ("module", "orchestrator", "database", "cache")
+VICTIMS = ("module", "independent", "orchestrator", "database", "cache")
+SERVERS = (("mariadb", "redis"), ("postgresql", "memcached"))
+SESSIONS = {
+    "mariadb": "SELECT COUNT(*) FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND user = 'sdk'",
+    "postgresql": "SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type ~ '^client' AND pid <> pg_backend_pid()",
+}
+
+
+class Work:
+    """What one module has been told is done, as it stands in its file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def numbers(self, word: str) -> list[int]:
+        return [int(line.split()[1]) for line in self._lines() if line.startswith(word)]
+
+    def count(self, word: str) -> int:
+        return sum(line.startswith(word) for line in self._lines())
+
+    def _lines(self) -> list[str]:
+        text = self.path.read_text() if self.path.exists() else ""
+        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 class Chaos:
@@ -44,8 +71,8 @@ class Chaos:
         self.chance = random.Random(seed)
         self.strikes: Counter[str] = Counter()
         self.port = _free_port()
+        self.lent, self.independent = Work(folder / "lent"), Work(folder / "independent")
         self._log = folder / "orchestrator.log"
-        self._written = folder / "written"
         self._orchestrator: asyncio.subprocess.Process | None = None
         self._temporary = Path(tempfile.mkdtemp(prefix="chaos-"))  # short, for sockets are made in it
         self._engine = sa.create_engine(database.url, poolclass=sa.NullPool)
@@ -59,11 +86,16 @@ class Chaos:
         (self.folder / "stack.toml").write_text(self._stack())
 
     async def start(self) -> None:
+        database, cache = config_of(self.database.url), self._cache_config()
         with self._log.open("ab") as log:
             self._orchestrator = await asyncio.create_subprocess_exec(
                 SDK, "runtime", "up", str(self.folder / "stack.toml"),
                 env=clean_environment(
-                    PASSWORD=sa.make_url(self.database.url).password or "", TMPDIR=str(self._temporary)
+                    PASSWORD=database.password or "",
+                    LENT=database.model_copy(update={"database": "main", "password": None}).model_dump_json(),
+                    DATABASE=database.model_dump_json(),
+                    CACHE=cache.model_dump_json(),
+                    TMPDIR=str(self._temporary),
                 ),
                 stderr=log,
             )  # fmt: skip
@@ -80,57 +112,72 @@ class Chaos:
             self._orchestrator.kill()
         shutil.rmtree(self._temporary, ignore_errors=True)
 
+    async def until_works(self, pairs: int = 1) -> None:
+        """Until both modules have done so many more transactions, and used their caches."""
+        had = [(work, work.count("PAIR") + pairs, work.count("CACHED") + 1) for work in self._works()]
+        await self._until(
+            lambda: _done(all(work.count("PAIR") >= most and work.count("CACHED") >= one for work, most, one in had)),
+            "all works again",
+        )
+
     # --- one blow ---
 
     async def strike(self, victim: str) -> None:
         self.strikes[victim] += 1
         await asyncio.sleep(self.chance.random() / 10)  # anywhere in its work
-        if victim == "module":
-            os.kill(self._numbers("PID")[-1], signal.SIGKILL)
+        if victim in ("module", "independent"):
+            work = self.lent if victim == "module" else self.independent
+            os.kill(work.numbers("PID")[-1], signal.SIGKILL)
         elif victim == "orchestrator":
             assert self._orchestrator is not None
-            modules = self._numbers("PID")[-1]
+            modules = [work.numbers("PID")[-1] for work in self._works()]
             self._orchestrator.kill()
             await self._orchestrator.wait()
-            await self._until(lambda: _done(not is_alive(modules)), "the module is dead too")
+            await self._until(lambda: _done(not any(map(is_alive, modules))), "the modules are dead too")
             await self.start()
         else:
-            server = self.database if victim == "database" else self.cache
-            await asyncio.to_thread(server.kill)
-            failed = self._count("FAILED")
-            await self._until(lambda: _done(self._count("FAILED") > failed), "the module is told of it")
-            assert await self._serves(), f"the bystander does not serve while the {victim} is away"
-            server.start()
+            await self._strike_server(self.database if victim == "database" else self.cache)
         assert victim == "orchestrator" or await self._serves(), f"the bystander suffers from the death of the {victim}"
-        pairs, cached = self._count("PAIR"), self._count("CACHED")
-        more = self.chance.randrange(2, 8)
+        await self.until_works(self.chance.randrange(2, 8))
+
+    async def _strike_server(self, server: OwnServer) -> None:
+        failed = [(work, work.count("FAILED")) for work in self._works()]
+        await asyncio.to_thread(server.kill)
         await self._until(
-            lambda: _done(self._count("PAIR") >= pairs + more and self._count("CACHED") > cached), "all works again"
+            lambda: _done(all(work.count("FAILED") > before for work, before in failed)), "both modules are told of it"
         )
+        assert await self._serves(), f"the bystander does not serve while {server.name} is away"
+        server.start()
 
     # --- what must hold ---
 
-    def check(self) -> tuple[int, int]:
-        """How many transactions and statements were acknowledged. ``AssertionError`` if one is lost or half there."""
+    async def check(self) -> Counter[str]:
+        """What was acknowledged, and what was unknown. ``AssertionError`` if something is lost or half there."""
         with self._engine.connect() as connection:
             parts: dict[int, list[int]] = {}
             for number, part in connection.exec_driver_sql("SELECT n, part FROM pairs ORDER BY n, part"):
                 parts.setdefault(number, []).append(part)
             singles = {number for (number,) in connection.exec_driver_sql("SELECT n FROM singles")}
-            (sessions,) = connection.exec_driver_sql(
-                "SELECT COUNT(*) FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND user = 'sdk'"
-            ).one()
-        pairs, ones = self._numbers("PAIR"), self._numbers("ONE")
         assert {tuple(each) for each in parts.values()} <= {(1, 2)}, "a transaction is half there"
-        assert set(pairs) <= set(parts), "an acknowledged transaction is lost"
-        assert set(ones) <= singles, "an acknowledged statement is lost"
-        assert self._count("WRONG") == 0, "the cache gave a value that was not set last"
-        assert sessions == 0, "sessions at the database are left over"
-        return len(pairs), len(ones)
+        found: Counter[str] = Counter()
+        for work in self._works():
+            pairs, ones, unknown = (work.numbers(word) for word in ("PAIR", "ONE", "UNKNOWN"))
+            assert set(pairs) <= set(parts), "an acknowledged transaction is lost"
+            assert set(ones) <= singles, "an acknowledged statement is lost"
+            assert not set(pairs) & set(unknown)
+            assert work.count("WRONG") == 0, "the cache gave a value that was not set last"
+            whole = sum(number in parts for number in unknown)
+            found.update(transactions=len(pairs), statements=len(ones), whole=whole, absent=len(unknown) - whole)
+        await self._until(self._has_no_session, "no session at the database is left over")
+        return found
+
+    async def _has_no_session(self) -> bool:
+        with self._engine.connect() as connection:
+            return bool(connection.exec_driver_sql(SESSIONS[self.database.name]).scalar_one() == 0)
 
     def check_nothing_is_left(self) -> None:
         left = [pid for pid in _processes() if str(self.folder).encode() in _command_of(pid)]
-        assert not [pid for pid in left if pid not in (self.database.pid, self.cache.pid)], "processes are left over"
+        assert not left, "processes are left over"
         left_files = [each.name for each in self._temporary.iterdir()]
         assert not left_files, "sockets or files are left over"
         with socket.socket() as probe:
@@ -139,25 +186,18 @@ class Chaos:
 
     # --- looking ---
 
+    def _works(self) -> tuple[Work, Work]:
+        return self.lent, self.independent
+
     async def _serves(self) -> bool:
         try:
             async with (
-                ClientSession() as client,
-                client.post(f"http://127.0.0.1:{self.port}/echo", data=b"x", timeout=_soon()) as answer,
+                ClientSession(timeout=ClientTimeout(total=5)) as client,
+                client.post(f"http://127.0.0.1:{self.port}/echo", data=b"x") as answer,
             ):
                 return answer.status == 200
         except (ClientError, TimeoutError, OSError):
             return False
-
-    def _lines(self) -> list[str]:
-        text = self._written.read_text() if self._written.exists() else ""
-        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-    def _numbers(self, word: str) -> list[int]:
-        return [int(line.split()[1]) for line in self._lines() if line.startswith(word)]
-
-    def _count(self, word: str) -> int:
-        return sum(line.startswith(word) for line in self._lines())
 
     async def _until(self, condition: Callable[[], Any], what: str) -> None:
         """Other processes bring it about, and nothing tells when."""
@@ -166,9 +206,19 @@ class Chaos:
             assert time.monotonic() < end, f"it does not come about that {what}; see {self._log}"
             await asyncio.sleep(0.02)
 
+    def _cache_config(self) -> CacheConfig:
+        url = urlsplit(self.cache.url)
+        assert url.hostname is not None
+        return CacheConfig(
+            cache_type="Redis" if self.cache.name == "redis" else "Memcached",
+            hosts=[url.hostname],
+            port=url.port,
+            namespace="independent",
+        )
+
     def _stack(self) -> str:
-        url, cache = sa.make_url(self.database.url), urlsplit(self.cache.url)
-        restless = [sys.executable, str(TESTS / "chaos" / "programs" / "restless_module.py"), str(self._written)]
+        database, cache = config_of(self.database.url), self._cache_config()
+        restless = [sys.executable, str(TESTS / "chaos" / "programs" / "restless_module.py")]
         bystander = [sys.executable, str(TESTS / "interop" / "programs" / "served_module.py")]
         return f"""
 [gateway]
@@ -178,35 +228,43 @@ listen = "127.0.0.1:{self.port}"
 kind = "module"
 command = {json.dumps(bystander)}
 
+[modules.independent]
+kind = "module"
+command = {json.dumps([*restless, str(self.independent.path)])}
+pass_environment = ["DATABASE", "CACHE"]
+restart = {{ limit = 1000, first_delay = 0.01, longest_delay = 0.05 }}
+
 [modules.restless]
 kind = "module"
-command = {json.dumps(restless)}
+command = {json.dumps([*restless, str(self.lent.path)])}
+pass_environment = ["LENT"]
 restart = {{ limit = 1000, first_delay = 0.01, longest_delay = 0.05 }}
 
 [modules.restless.databases.main]
-db_type = "mysql"
-host = "{url.host}"
-port = {url.port}
-username = "{url.username}"
-database = "{url.database}"
+db_type = "{database.db_type}"
+host = "{database.host}"
+port = {database.port}
+username = "{database.username}"
+database = "{database.database}"
 password_environment = "PASSWORD"
 trusted = true
 
 [modules.restless.caches.main]
-cache_type = "Redis"
-hosts = ["{cache.hostname}"]
+cache_type = "{cache.cache_type}"
+hosts = {json.dumps(cache.hosts)}
 port = {cache.port}
 """
 
 
 @asynccontextmanager
-async def chaos(folder: Path, seed: int) -> AsyncIterator[Chaos]:
-    with own_servers(["mariadb", "redis"], folder / "servers") as servers:
-        run = Chaos(folder, servers["mariadb"], servers["redis"], seed)
+async def chaos(folder: Path, seed: int, database: str, cache: str) -> AsyncIterator[Chaos]:
+    """``database`` and ``cache`` are names of ``scripts/services``."""
+    with own_servers([database, cache]) as servers:
+        run = Chaos(folder, servers[database], servers[cache], seed)
         run.prepare()
         try:
             await run.start()
-            await run._until(lambda: _done(run._count("PAIR") > 0 and run._count("CACHED") > 0), "it works at all")
+            await run.until_works()
             yield run
         finally:
             run.kill()
@@ -214,12 +272,6 @@ async def chaos(folder: Path, seed: int) -> AsyncIterator[Chaos]:
 
 async def _done(value: bool) -> bool:
     return value
-
-
-def _soon() -> Any:
-    from aiohttp import ClientTimeout
-
-    return ClientTimeout(total=5)
 
 
 def _free_port() -> int:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    class PassOn(Protocol):
+        async def __call__(self, data: bytes, *, is_answer: bool) -> bool: ...
+
+
+async def _all(data: bytes, *, is_answer: bool) -> bool:
+    return True
+
 
 class Gate:
-    """``close`` cuts what is connected and refuses what comes; ``open`` lets through again."""
+    """``close`` cuts what is connected and refuses what comes; ``open`` lets through again.
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    ``pass_on`` sees what goes each way; where it says no, all that is connected is cut.
+    """
+
+    def __init__(self, host: str, port: int, pass_on: PassOn = _all) -> None:
+        self._host, self._port, self._pass_on = host, port, pass_on
         self._is_open = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -50,13 +60,18 @@ class Gate:
             if self._is_open:
                 there, back = await asyncio.open_connection(self._host, self._port)
                 self._writers |= {writer, back}
-                await asyncio.gather(_carry(reader, back), _carry(there, writer))
+                await asyncio.gather(
+                    self._carry(reader, back, is_answer=False), self._carry(there, writer, is_answer=True)
+                )
         writer.close()
 
-
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if not await self._pass_on(data, is_answer=is_answer):
+                    self.close()
+                    self.open()
+                    break
+                writer.write(data)
+                await writer.drain()
+        writer.close()

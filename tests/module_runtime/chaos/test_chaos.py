@@ -7,24 +7,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.runtime_chaos import VICTIMS, chaos
+from support.runtime_chaos import SERVERS, VICTIMS, chaos
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.mark.timeout(300)
-async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_the_rest_serves_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("database", "cache"), SERVERS)
+async def test_whatever_is_killed_nothing_acknowledged_is_lost_and_the_rest_serves_on(
+    tmp_path: Path, database: str, cache: str
+) -> None:
     """It starts a database server and kills it, which takes its seconds."""
     seed = int(os.environ.get("SDK_CHAOS_SEED") or int.from_bytes(os.urandom(4), "little"))
     print(f"SDK_CHAOS_SEED={seed}")
-    async with chaos(tmp_path, seed) as run:
+    async with chaos(tmp_path, seed, database, cache) as run:
         order = list(VICTIMS)
         run.chance.shuffle(order)
         for victim in order:
             await run.strike(victim)
         assert await run.stop() == 0
-        pairs, ones = run.check()
-        assert pairs >= len(order)
-        assert ones >= pairs - len(order)
+        found = await run.check()
+        assert found["transactions"] >= 2 * len(order)
+        assert found["statements"] >= found["transactions"] - 2 * len(order)
         run.check_nothing_is_left()

@@ -1,7 +1,11 @@
-"""A module that never gives up: ``restless_module.py FILE``. It writes to a lent database and a lent cache for ever.
+"""A module that never gives up: ``restless_module.py FILE``. It writes to a database and a cache for ever.
+
+Those are lent by its orchestrator, the database as LENT says; with DATABASE and CACHE in its environment it reaches
+them itself. Each is the JSON of a configuration.
 
 What was acknowledged stands in FILE before the next is begun: ``PAIR n`` (a transaction of two rows), ``ONE n`` (a
-statement), ``CACHED n``; what failed by its code, ``FAILED code``; and the process id, ``PID n``.
+statement), ``CACHED n``; what failed by its code, ``FAILED code``; a commit whose end nobody knows, ``UNKNOWN n``; and
+the process id, ``PID n``.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from aiohttp import web
 
 from sdk.core.errors import SdkError
 from sdk.module_runtime.data.cache import CacheConfig, open_cache
-from sdk.module_runtime.data.database import DatabaseConfig, open_database
+from sdk.module_runtime.data.database import CommitUnknown, DatabaseConfig, open_database
 from sdk.module_runtime.module.program import ModuleProgram
 
 if TYPE_CHECKING:
@@ -37,15 +41,21 @@ async def build(context: ModuleContext) -> web.Application:
 
 
 async def write(context: ModuleContext, file: int) -> None:
-    config, database, number = DatabaseConfig(db_type="mysql", database="main"), None, time.time_ns()
+    given = os.environ.get("DATABASE")
+    config = DatabaseConfig.model_validate_json(given or os.environ["LENT"])
+    database, number = None, time.time_ns()
     while True:
         number += 1  # no number is used again: nobody knows what became of a failed one
         try:
-            database = database or await open_database(config, context.link)
+            database = database or await open_database(config, None if given else context.link)
             async with await database.begin_transaction() as transaction:
                 await transaction.execute("INSERT INTO pairs (n, part) VALUES (?, 1)", [number])
                 await transaction.execute("INSERT INTO pairs (n, part) VALUES (?, 2)", [number])
-                await transaction.commit()
+                try:
+                    await transaction.commit()
+                except CommitUnknown:
+                    os.write(file, b"UNKNOWN %d\n" % number)
+                    raise
             os.write(file, b"PAIR %d\n" % number)
             await database.execute("INSERT INTO singles (n) VALUES (?)", [number])
             os.write(file, b"ONE %d\n" % number)
@@ -55,11 +65,13 @@ async def write(context: ModuleContext, file: int) -> None:
 
 
 async def cache(context: ModuleContext, file: int) -> None:
+    given = os.environ.get("CACHE")
+    config = CacheConfig.model_validate_json(given) if given else CacheConfig(namespace="main")
     opened, number = None, 0
     while True:
         number += 1
         try:
-            opened = opened or await open_cache(CacheConfig(namespace="main"), context.link)
+            opened = opened or await open_cache(config, None if given else context.link)
             await opened.set("number", str(number).encode())
             if await opened.get("number") not in (str(number).encode(), None):  # None: the server has forgotten
                 os.write(file, b"WRONG %d\n" % number)

@@ -130,10 +130,13 @@ class Database:
             self._free.release()
 
     def _run_alone(self, sql: str, values: tuple[Any, ...], read: Callable[[Result], T], running: Running) -> T:
-        with self._connect() as connection:
+        connection = self._connect()
+        try:
             self._replace_if_gone(connection, running)
             with running.on(connection):
                 return self._found_alone(connection, sql, values, read)
+        finally:
+            give_back(connection)
 
     def _found_alone(
         self, connection: sa.Connection, sql: str, values: tuple[Any, ...], read: Callable[[Result], T]
@@ -156,7 +159,7 @@ class Database:
             with running.on(connection):
                 run(connection, BEGIN[self.config.db_type], (), affected)
         except BaseException:
-            connection.close()
+            give_back(connection)
             raise
         return connection
 
@@ -166,19 +169,27 @@ class Database:
         except sa.exc.TimeoutError as error:
             raise PoolExhausted(f"no connection became free: {error}") from error
         except (sa.exc.DBAPIError, OSError) as error:
-            raise DatabaseConnectionError(
-                f"{self.config.db_type} database {self.config.database!r} cannot be opened: {said(error)}"
-            ) from error
+            raise self._not_opened(error) from error
+
+    def _not_opened(self, error: Exception) -> DatabaseConnectionError:
+        return DatabaseConnectionError(
+            f"{self.config.db_type} database {self.config.database!r} cannot be opened: {said(error)}"
+        )
 
     def _replace_if_gone(self, connection: sa.Connection, running: Running) -> None:
         """As the pool does it without limits, but so that it can be stopped."""
         if self.limits is None or self.config.db_type == "sqlite":
             return
+        driver_error = connection.dialect.loaded_dbapi.Error
         with running.on(connection):
             try:
                 connection.dialect.do_ping(connection.connection.dbapi_connection)  # type: ignore[arg-type]
-            except connection.dialect.loaded_dbapi.Error:
+            except driver_error:
                 connection.invalidate()
+            try:
+                connection.connection  # noqa: B018 - opens another if that one was gone
+            except (sa.exc.DBAPIError, driver_error, OSError) as error:
+                raise self._not_opened(error) from error
 
     async def _acquire(self) -> None:
         if self._closed:
@@ -320,7 +331,7 @@ class Transaction:
                 raise CommitUnknown(f"the connection broke during COMMIT: {said(error)}") from error
             raise TransactionError(f"COMMIT was refused, and all is undone: {said(error)}") from error
         finally:
-            self._connection.close()
+            give_back(self._connection)
 
     def _is_open(self) -> bool:
         return transaction_is_open(self._database.config.db_type, self._connection.connection.dbapi_connection)
@@ -345,7 +356,7 @@ class Transaction:
         except sa.exc.DBAPIError:
             self._connection.invalidate()  # the server, or SQLite, rolls back when the connection is gone
         finally:
-            self._connection.close()
+            give_back(self._connection)
 
     def _release(self) -> None:
         self._database._open.discard(self)
@@ -381,6 +392,15 @@ def run(
             connection.invalidate(error)
             raise DatabaseConnectionError(f"the connection broke: {said(error)}") from error
         raise query_error(error) from error
+
+
+def give_back(connection: sa.Connection) -> None:
+    """To the pool, which first rolls back. If it is broken by now, what was done on it is done all the same."""
+    try:
+        connection.close()
+    except sa.exc.DBAPIError:
+        connection.invalidate()
+        connection.close()
 
 
 def affected(result: Result) -> int:
