@@ -54,6 +54,12 @@ def test_a_stack_is_read_with_its_defaults(tmp_path: Path) -> None:
         (("[modules.base]", "[modules.base"), "is not TOML"),
         (('command = ["sh"]', 'command = ["${upper.url}"]'), "refers to ${upper.url}"),
         ((GOOD, ""), "modules: Field required"),
+        (("[modules.base]", '[orchestrator]\ndatabase_schema = "x"\n[modules.base]'), "database_schema is of a server"),
+        (("[modules.base]", '[orchestrator]\ndatabase_schema = "x;"\n[modules.base]'), "orchestrator.database_schema"),
+        (
+            ("[modules.upper]", '[modules.upper.caches.a]\npassword_secret = "A"\n[modules.upper]'),
+            "needs a table [secrets]",
+        ),
         ((GOOD, "#" * (1 << 20) + "\n"), "larger than 1 MiB"),
     ],
 )

@@ -6,8 +6,10 @@ import asyncio
 import json
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
+from redis.asyncio import Redis
 
 from sdk.module_runtime.data.cache import (
     CacheConfig,
@@ -24,6 +26,7 @@ from sdk.module_runtime.orchestrator.hosts.cache import CacheHost
 from sdk.module_runtime.orchestrator.hosts.scopes import CacheLimits, CacheScope
 from support.caches import cache_config
 from support.host_link import HostLink
+from support.own_servers import own_servers
 from support.requirements import vectors
 
 if TYPE_CHECKING:
@@ -34,6 +37,33 @@ MAIN = CacheConfig(namespace="main")
 
 def text(data: bytes) -> str:
     return b64encode(data).decode()
+
+
+async def test_a_password_of_redis_that_is_a_secret_is_followed_when_it_changes() -> None:
+    with own_servers(["redis"]) as servers:
+        url = urlsplit(servers["redis"].url)
+        assert url.hostname is not None
+        scope = CacheScope(cache_type="Redis", hosts=[url.hostname], port=url.port, password_secret="CACHE")
+        secrets: dict[str, str] = {}
+        host = CacheHost({"m": {"main": scope}}, {}, secrets)
+        client = Redis(host=url.hostname, port=url.port or 0)
+        await client.config_set("requirepass", "first")
+        with pytest.raises(CacheConnectionError, match="password_secret names CACHE, which is not set"):
+            await host.open("m", MAIN.model_dump())
+        secrets["CACHE"] = "first"
+        connection = await host.open("m", MAIN.model_dump())
+        await client.config_set("requirepass", "second")
+        await client.client_kill_filter(skipme=True)
+        for password, works in (("first", False), ("second", True)):
+            secrets["CACHE"] = password
+            try:
+                await host.operate("m", connection, "ping", {})
+            except CacheError:
+                assert not works
+            else:
+                assert works
+        await client.aclose()
+        await host.close()
 
 
 async def test_the_operations_answer_in_the_shapes_of_the_table() -> None:

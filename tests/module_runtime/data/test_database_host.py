@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -330,8 +331,6 @@ async def test_limits_are_told_as_what_they_are_and_the_log_has_no_values(
 
 
 async def test_a_scope_whose_user_is_too_mighty_is_refused_unless_trusted() -> None:
-    import sqlalchemy as sa
-
     url = sa.make_url(server_url("postgresql"))
     mighty = DatabaseConfig(
         db_type="postgres", host=url.host, port=url.port, database=url.database or "", username=url.username,
@@ -345,10 +344,51 @@ async def test_a_scope_whose_user_is_too_mighty_is_refused_unless_trusted() -> N
 def test_a_scope_never_holds_a_password_and_says_which_variable_is_missing() -> None:
     with pytest.raises(ValueError, match="password"):
         DatabaseScope(db_type="sqlite", database="a", password="hush")  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="DB_PASSWORD, which is not set"):
-        DatabaseScope(db_type="sqlite", database="a", password_environment="DB_PASSWORD").config({})
+    source = DatabaseScope(db_type="sqlite", database="a", password_environment="DB").password_source({}, {"DB": "x"})
+    assert source is not None
+    with pytest.raises(ConfigurationError, match="password_environment names DB, which is not set"):
+        source()
+    with pytest.raises(ValueError, match="give one of"):
+        DatabaseScope(db_type="sqlite", database="a", password_environment="A", password_secret="B")
     with pytest.raises(ValueError, match="smaller than pool"):
         scope_of(DatabaseConfig(db_type="postgres", database="a", pool=PoolConfig(max_connections=4)))
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mysql"])
+async def test_a_password_that_is_a_secret_is_followed_by_what_is_open_already(kind: str, tmp_path: Path) -> None:
+    with module_database(kind, tmp_path) as config:
+        members = config.model_dump(exclude={"password"})
+        scope = DatabaseScope(
+            **members, password_secret="DB", limits=DatabaseLimits(transactions=3, statement_seconds=1)
+        )
+        secrets: dict[str, str] = {}
+        host = DatabaseHost({"m": {"main": scope}}, {}, secrets)
+        try:
+            link = HostLink("m", {"Database": host})
+            with pytest.raises(DatabaseConnectionError, match="password_secret names DB, which is not set"):
+                await open_proxied(link, named(config))
+            assert config.password is not None
+            secrets["DB"] = config.password
+            proxied = await open_proxied(link, named(config))
+            change_password(config, "another one")
+            async with await proxied.begin_transaction():  # on the connection that is open already
+                with pytest.raises(DatabaseConnectionError, match="cannot be opened"):
+                    await proxied.ping()
+                secrets["DB"] = "another one"
+                with pytest.raises(LimitExceeded, match="after 1 s"):  # stopped by a connection of its own
+                    await proxied.query({"postgres": "SELECT pg_sleep(20)", "mysql": "SELECT SLEEP(20)"}[kind])
+                del secrets["DB"]
+            await proxied.close()
+        finally:
+            await host.close()
+
+
+def change_password(config: DatabaseConfig, password: str) -> None:
+    engine = sa.create_engine(server_url({"postgres": "postgresql", "mysql": "mariadb"}[config.db_type]))
+    change = {"postgres": "ALTER ROLE {} PASSWORD '{}'", "mysql": "ALTER USER '{}'@'%%' IDENTIFIED BY '{}'"}
+    with engine.begin() as connection:
+        connection.exec_driver_sql(change[config.db_type].format(config.username, password))
+    engine.dispose()
 
 
 async def test_an_answer_that_is_none_is_an_error_and_no_value() -> None:

@@ -94,6 +94,10 @@ def test_the_same_texts_are_read_as_the_same_or_refused(rust: Peer, data: st.Dat
         '{"op":"service_operation_result","success":true,"result":1e400}',
         '{"op":"service_operation_result","success":true,"result":123456789012345678901234567890}',
         '{"op":"service_operation_result","success":true,"result":-0}',
+        '{"op":"service_operation_result","success":true,"result":{"a":[1,-0],"b":":-0,"}}',
+        '{"op":"port_response","request_id":"a","success":true,"port":-0}',
+        '{"op":"port_response","request_id":"a","success":true,"port": -0 ,"error_message":null}',
+        '{"op":"port_response","request_id":"a:-0,","success":true,"port":0}',
         '{"op":"service_operation_result","success":true,"result":[0.1,1e-7,1e21,5e-324]}',
         '{"op":"service_operation_result","success":true,"result":NaN}',
         '{"op":"service_operation_result","success":true,"result":01}',
@@ -101,7 +105,7 @@ def test_the_same_texts_are_read_as_the_same_or_refused(rust: Peer, data: st.Dat
         '{"op":"service_operation_result","success":true,"result":' + "[" * 126 + "]" * 126 + "}",
         '{"op":"service_operation_result","success":true,"result":' + "[" * 127 + "]" * 127 + "}",
     ],
-    ids=range(21),
+    ids=range(25),
 )
 def test_the_corners_of_json_are_the_same(rust: Peer, text: str) -> None:
     assert ours("orchestrator_to_module", text) == theirs(rust, "orchestrator_to_module", text)

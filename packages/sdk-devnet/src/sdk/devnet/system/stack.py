@@ -18,7 +18,6 @@ from sdk.module_runtime.orchestrator import happenings, runtime
 from sdk.module_runtime.orchestrator.secrets.key_sources import create_key
 from sdk.module_runtime.orchestrator.secrets.store import SecretStore
 from sdk.module_runtime.orchestrator.stack import read_stack
-from sdk.module_runtime.orchestrator.state_folder import database_url
 from sdk.module_runtime.secrets.redaction import redact_secrets
 from sdk.service.logging import configure_logging
 
@@ -215,7 +214,7 @@ async def _keep(described: StackFile, keys: Mapping[str, str]) -> None:
     assert described.secrets is not None
     state = described.orchestrator.state
     state.mkdir(mode=0o700, exist_ok=True)
-    async with await runtime.open_database(database_url(state)) as database:
+    async with await runtime.open_database(described.orchestrator.database_url({})) as database:
         store = await SecretStore.open(database, create_key(described.secrets.key))
         await store.set(keys, actor="operator:quickstart")
 

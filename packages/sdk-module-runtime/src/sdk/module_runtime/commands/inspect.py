@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sdk.module_runtime.commands.admin_client import STACK, ask, follow
+from sdk.module_runtime.commands.log_lines import readable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,7 @@ def logs(stack: Path, module: str, lines: int, goes_on: bool, level: str, as_jso
             click.echo(line.rstrip(b"\n"))
             return
         each = json.loads(line)
-        click.echo(f"{each['at'][:23]} {each['level']:7} {each['line']}")
+        click.echo(f"{each['at'][:23]} {each['level']:7} {readable(each['line'])}")
 
     follow(stack, f"/v1/modules/{module}/logs", show, lines=lines, level=level, follow=1 if goes_on else None)
 

@@ -40,11 +40,14 @@ def _key_of_stack() -> str | None:
 
 def _url_of_stack() -> str | None:
     stack = _stack()
-    if stack is None:
-        return None
-    from sdk.module_runtime.orchestrator.state_folder import database_url
+    return stack.orchestrator.database_url(os.environ) if stack is not None else None
 
-    return stack.orchestrator.database or database_url(stack.orchestrator.state)
+
+def _schema_of_stack(url: str) -> str | None:
+    """Of another database than its own the stack says nothing."""
+    stack = _stack()
+    is_own = stack is not None and url == stack.orchestrator.database_url(os.environ)
+    return stack.orchestrator.database_schema if stack is not None and is_own else None
 
 
 _KEY = click.option(
@@ -67,7 +70,11 @@ _STORE = (
         help="The runtime's database.",
     ),
     click.option(
-        "--schema", envvar="SDK_DATABASE_SCHEMA", show_envvar=True, help="PostgreSQL schema, or MySQL database."
+        "--schema",
+        envvar="SDK_DATABASE_SCHEMA",
+        show_envvar=True,
+        show_default="that of stack.toml",
+        help="PostgreSQL schema, or MySQL database.",
     ),
     _KEY,
 )
@@ -103,7 +110,7 @@ async def _prepare(url: str) -> None:
     """The tables of a stack that has not run yet."""
     from sdk.module_runtime.orchestrator.runtime import open_database
 
-    await (await open_database(url)).close()
+    await (await open_database(url, _schema_of_stack(url))).close()
 
 
 @command.command(
@@ -190,7 +197,7 @@ def _with_store(url: str, schema: str | None, key: str, work: Callable[[SecretSt
     keys = load_keys(key)
 
     async def run() -> T:
-        async with await Database.open(url, schema=schema) as database:
+        async with await Database.open(url, schema=schema or _schema_of_stack(url)) as database:
             return await work(await SecretStore.open(database, keys))
 
     return asyncio.run(run())

@@ -18,7 +18,7 @@ from sdk.module_runtime.orchestrator.orphans import MARK, end_marked
 from sdk.module_runtime.orchestrator.port_leases import PortLeases
 from sdk.module_runtime.orchestrator.services import open_services, watching
 from sdk.module_runtime.orchestrator.stack import resolved
-from sdk.module_runtime.orchestrator.state_folder import StateFolder, database_url
+from sdk.module_runtime.orchestrator.state_folder import StateFolder
 from sdk.module_runtime.orchestrator.supervisor import log_line
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from sdk.module_runtime.protocol.init import parse_socket_address
@@ -62,6 +62,7 @@ async def running(
 ) -> AsyncIterator[Runtime]:
     """Everything around the modules. ``stop`` is what the admin API sets to end the stack."""
     settings = stack.orchestrator
+    environ = os.environ if environ is None else environ
     async with AsyncExitStack() as stack_of:
         folder = StateFolder.open(settings.state)
         stack_of.callback(folder.close)
@@ -69,7 +70,7 @@ async def running(
         if orphans:
             _log.warning("orphans_ended", processes=orphans)
         database = await stack_of.enter_async_context(
-            await open_database(settings.database or database_url(settings.state))
+            await open_database(settings.database_url(environ), settings.database_schema)
         )
         journal = Journal(database)
         await journal.reconcile()
@@ -81,7 +82,7 @@ async def running(
             log_line(module_id, level, line)
 
         first, last = settings.ports
-        services = await open_services(stack, database, os.environ if environ is None else environ)
+        services = await open_services(stack, database, environ)
         board = Switchboard(services.hosts, services.keeper, PortLeases(range(first, last + 1)))
 
         def tell(happening: Happening) -> None:
@@ -107,12 +108,12 @@ async def running(
         journal.take(Happening(happenings.ORCHESTRATOR, detail={"state": "stopped", "orphans": 0}))
 
 
-async def open_database(url: str) -> Database:
+async def open_database(url: str, schema: str | None = None) -> Database:
     """The orchestrator's own database, with its tables brought up to date."""
     from sdk.module_runtime.storage.migrations import MIGRATIONS
     from sdk.service.migrations import status, upgrade
 
-    database = await Database.open(url)
+    database = await Database.open(url, schema=schema)
     try:
         (found,) = await status(database, [MIGRATIONS])
         if not found.up_to_date:

@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import ConfigurationError, SdkError
+from sdk.module_runtime.orchestrator.stored_passwords import StoredPasswords
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from sdk.module_runtime.auth.keys import Keys
     from sdk.module_runtime.auth.local import LocalTokens
     from sdk.module_runtime.orchestrator.gateway import Authorizer
+    from sdk.module_runtime.orchestrator.hosts.scopes import CacheScope, DatabaseScope
     from sdk.module_runtime.orchestrator.secrets.store import SecretStore
     from sdk.module_runtime.orchestrator.stack import Jwt, Stack
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
@@ -39,6 +41,7 @@ class Services:
     audit_kept: timedelta = timedelta(days=90)
     authorizer: Authorizer | None = None
     registration_key: str | None = None
+    passwords: StoredPasswords | None = None
 
 
 async def open_services(stack: Stack, database: Database, environ: Mapping[str, str]) -> Services:
@@ -61,8 +64,18 @@ async def open_services(stack: Stack, database: Database, environ: Mapping[str, 
             services.registration_key = await services.store.read(stack.registration.key, actor=_ACTOR)
     if stack.jwt is not None:
         await _open_jwt(stack, stack.jwt, services)
+    if services.store is not None:
+        names = {each.password_secret for each in _scopes(stack) if each.password_secret is not None}
+        services.passwords = StoredPasswords(services.store, names)
+        await services.passwords.refresh()
     open_data(stack, environ, services)
     return services
+
+
+def _scopes(stack: Stack) -> Iterator[DatabaseScope | CacheScope]:
+    for module in stack.modules.values():
+        yield from module.databases.values()
+        yield from module.caches.values()
 
 
 def open_data(stack: Stack, environ: Mapping[str, str], services: Services) -> None:
@@ -73,20 +86,19 @@ def open_data(stack: Stack, environ: Mapping[str, str], services: Services) -> N
         if module.databases
     }
     caches = {name: module.caches for name, module in stack.modules.items() if module.caches}
-    for scopes in databases.values():
-        for scope in scopes.values():
-            scope.config(environ)
-    for name, lent in caches.items():
-        for key, cache in lent.items():
-            cache.config(environ, name, key)
+    secrets = services.passwords.values if services.passwords is not None else {}
+    for scope in _scopes(stack):
+        password = scope.password_source(environ, secrets)
+        if password is not None:
+            password()
     if databases:
         from sdk.module_runtime.orchestrator.hosts.database import DatabaseHost
 
-        services.hosts["Database"] = DatabaseHost(databases, environ)
+        services.hosts["Database"] = DatabaseHost(databases, environ, secrets)
     if caches:
         from sdk.module_runtime.orchestrator.hosts.cache import CacheHost
 
-        services.hosts["Cache"] = CacheHost(caches, environ)
+        services.hosts["Cache"] = CacheHost(caches, environ, secrets)
 
 
 async def _open_jwt(stack: Stack, settings: Jwt, services: Services) -> None:
@@ -147,7 +159,7 @@ async def watching(services: Services, board: Switchboard) -> AsyncIterator[None
     if services.store is None:
         yield
         return
-    looking = asyncio.create_task(_look(services.store, board, services.audit_kept))
+    looking = asyncio.create_task(_look(services.store, board, services))
     try:
         yield
     finally:
@@ -155,13 +167,13 @@ async def watching(services: Services, board: Switchboard) -> AsyncIterator[None
         await asyncio.gather(looking, return_exceptions=True)
 
 
-async def _look(store: SecretStore, board: Switchboard, kept: timedelta) -> None:
+async def _look(store: SecretStore, board: Switchboard, services: Services) -> None:
     known: dict[str, int] | None = None
     looks = 0
     while True:
         try:
             if looks % _TRIM_AT == 0:
-                await store.trim_audit(datetime.now(UTC) - kept)
+                await store.trim_audit(datetime.now(UTC) - services.audit_kept)
             looks += 1
             found = {row.name: row.version for row in await store.listed()}
         except SdkError as error:
@@ -169,5 +181,7 @@ async def _look(store: SecretStore, board: Switchboard, kept: timedelta) -> None
         else:
             if known is not None and found != known:
                 board.catch_up()
+            if found != known and services.passwords is not None:
+                await services.passwords.refresh()
             known = found
         await asyncio.sleep(LOOK_EVERY)

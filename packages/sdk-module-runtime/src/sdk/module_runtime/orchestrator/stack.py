@@ -147,10 +147,32 @@ class Orchestration(_Table):
     """A folder for its database, logs and admin socket, relative to the stack file."""
     database: Text | None = None
     """URL of another database than the SQLite file in ``state``."""
+    database_environment: Variable | None = None
+    """The variable that has this URL, if there is a password in it."""
+    database_schema: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")] | None = None
+    """Its tables stand in this PostgreSQL schema, which is made if it is missing, or in this MySQL database."""
     admin: Annotated[str, AfterValidator(_address)] | None = None
     """``ip:port`` for the admin API besides its unix socket; asked with the token in ``state/admin-token``."""
     ports: tuple[Port, Port] = (21_000, 21_999)
     """The range that modules are lent ports from."""
+
+    @model_validator(mode="after")
+    def _one_database(self) -> Self:
+        if self.database is not None and self.database_environment is not None:
+            raise ValueError("give one of database and database_environment")
+        if self.database_schema is not None and self.database is None and self.database_environment is None:
+            raise ValueError("database_schema is of a server: give its URL in database or database_environment")
+        return self
+
+    def database_url(self, environ: Mapping[str, str]) -> str:
+        """``ConfigurationError`` if the variable is not set."""
+        if self.database_environment is None:
+            return self.database or f"sqlite:///{self.state / 'runtime.sqlite'}"
+        if not environ.get(self.database_environment):
+            raise ConfigurationError(
+                f"orchestrator.database_environment names {self.database_environment}, which is not set"
+            )
+        return environ[self.database_environment]
 
 
 class Registration(_Table):
@@ -293,6 +315,9 @@ def _check_services(stack: Stack, source: str) -> None:
     for name, module in stack.modules.items():
         if stack.secrets is None and (module.secrets.read or module.secrets.write):
             raise ConfigurationError(f"{source}: modules.{name}.secrets needs a table [secrets] with a key")
+        lent = (*module.databases.values(), *module.caches.values())
+        if stack.secrets is None and any(each.password_secret is not None for each in lent):
+            raise ConfigurationError(f"{source}: password_secret of modules.{name} needs a table [secrets] with a key")
         if stack.jwt is None and module.tokens is not None:
             raise ConfigurationError(f"{source}: modules.{name}.tokens needs a table [jwt]")
     registration = stack.registration

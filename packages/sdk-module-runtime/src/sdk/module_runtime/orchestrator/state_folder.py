@@ -59,11 +59,6 @@ class StateFolder:
         os.close(self._lock)
 
 
-def database_url(path: Path) -> str:
-    """Of the database that an orchestrator keeps in its folder."""
-    return f"sqlite:///{path / 'runtime.sqlite'}"
-
-
 def admin_socket(path: Path) -> str | None:
     """The socket of the orchestrator that holds a folder; None if none runs there."""
     try:

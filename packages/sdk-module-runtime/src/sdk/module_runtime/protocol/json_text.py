@@ -1,8 +1,8 @@
 """JSON as serde_json reads and writes it.
 
-Read: UTF-8 only, no NaN, at most 127 levels, and a member of a *struct* given twice is an error although one of a map
-is not. Whether a member belongs to a struct only the model knows, so an object with repeated members arrives there as
-``Repeated``, and so does the document around it.
+Read: UTF-8 only, no NaN, at most 127 levels, ``-0`` is a float and no integer, and a member of a *struct* given twice
+is an error although one of a map is not. Whether a member belongs to a struct only the model knows, so an object with
+repeated members arrives there as ``Repeated``, and so does the document around it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _LONGEST_U64 = 20
 _SHORT = 4096
 """Bytes that are sooner written again than counted."""
 _MEMBER = re.compile(rb'"[ \t\r\n]*:')
+_MINUS_ZERO = re.compile(rb"(?:\A|[:\[,])[ \t\r\n]*-0[ \t\r\n]*(?:\Z|[,\]}])")
 
 _ONLY_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
@@ -52,12 +53,14 @@ def parse_json(data: bytes | bytearray | memoryview, what: str) -> Any:
         raise ProtocolError(what, f"nested more than {MAX_DEPTH} levels deep")
     if len(data) <= _SHORT and orjson.dumps(value) == data:  # which writes no member twice
         return value
+    if b"-0" in data and _MINUS_ZERO.search(data) is not None:
+        return _parsed_slowly(data)
     colons = data.count(b":")
     if colons == _outer_members(value) or colons == (members := _members(value)):
         return value
     if len(_MEMBER.findall(data)) == members:
         return value
-    return _with_repeated(data, value)  # a quoted colon in a text, or a member given twice
+    return _parsed_slowly(data)  # a quoted colon in a text, or a member given twice
 
 
 def write_json(value: Any, what: str) -> bytes:
@@ -117,7 +120,7 @@ def _members(value: Any) -> int:
     return count
 
 
-def _with_repeated(data: bytes, value: Any) -> Any:
+def _parsed_slowly(data: bytes) -> Any:
     found = False
 
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -131,16 +134,13 @@ def _with_repeated(data: bytes, value: Any) -> Any:
         marked.repeated = frozenset(name for name in members if names.count(name) > 1)
         return marked
 
-    json.loads(data, object_pairs_hook=build, parse_int=float)  # float: numbers do not matter here, and it has no limit
-    if not found:
-        return value
-    marked = json.loads(data, object_pairs_hook=build, parse_int=_integer)
-    return marked if type(marked) is Repeated else Repeated(marked) if type(marked) is dict else marked
+    value = json.loads(data, object_pairs_hook=build, parse_int=_integer)
+    return Repeated(value) if found and type(value) is dict else value
 
 
 def _integer(text: str) -> int | float:
-    """As serde_json and orjson: an integer beyond 64 bits is a float."""
-    if len(text) > _LONGEST_U64:
+    """As serde_json: an integer beyond 64 bits is a float, and so is ``-0``."""
+    if len(text) > _LONGEST_U64 or text == "-0":
         return float(text)
     number = int(text)
     return number if -(1 << 63) <= number < 1 << 64 else float(text)

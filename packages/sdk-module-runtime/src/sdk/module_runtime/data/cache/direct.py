@@ -27,10 +27,17 @@ DEFAULT_NAMESPACE: Final = "default"
 
 
 async def open_direct(
-    config: CacheConfig, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    config: CacheConfig,
+    password: Callable[[], str] | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    wall: Callable[[], float] = time.time,
 ) -> DirectCache:
-    """Asks once whether it answers (``CacheConnectionError``). Without a namespace it is the one called ``default``."""
-    cache = DirectCache(config, make_backend(config, clock, wall))
+    """Asks once whether it answers (``CacheConnectionError``). Without a namespace it is the one called ``default``.
+
+    ``password`` is asked for each new connection to a server, and stands for that of ``config``.
+    """
+    cache = DirectCache(config, make_backend(config, clock, wall, password))
     try:
         await cache.ping()
     except BaseException:
@@ -39,7 +46,12 @@ async def open_direct(
     return cache
 
 
-def make_backend(config: CacheConfig, clock: Callable[[], float], wall: Callable[[], float]) -> Backend:
+def make_backend(
+    config: CacheConfig,
+    clock: Callable[[], float],
+    wall: Callable[[], float],
+    password: Callable[[], str] | None = None,
+) -> Backend:
     _check(config)
     namespace = escaped(config.namespace or DEFAULT_NAMESPACE)
     if config.cache_type == "InMemory":
@@ -49,7 +61,7 @@ def make_backend(config: CacheConfig, clock: Callable[[], float], wall: Callable
     if config.cache_type == "Redis":
         from sdk.module_runtime.data.cache.redis import RedisBackend
 
-        return RedisBackend(config, namespace)
+        return RedisBackend(config, namespace, password)
     if config.cache_type == "Memcached":
         from sdk.module_runtime.data.cache.memcached import MemcachedBackend
 

@@ -7,6 +7,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.data.cache.backend import Usage
 from sdk.module_runtime.data.cache.errors import (
     CacheConfigurationError,
@@ -18,6 +19,7 @@ try:
     from redis import asyncio as client
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
+    from redis.credentials import CredentialProvider
     from redis.exceptions import AuthenticationError, ConnectionError, RedisError, ResponseError, TimeoutError
 except ModuleNotFoundError as missing:
     raise CacheConfigurationError(
@@ -94,10 +96,27 @@ class _Together:
                     answer.exception()  # who was cancelled meanwhile wants none
 
 
+class _Credentials(CredentialProvider):
+    """Asked for each new connection."""
+
+    def __init__(self, username: str | None, password: Callable[[], str]) -> None:
+        self._username, self._password = username, password
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        try:
+            password = self._password()
+        except ConfigurationError as error:
+            raise ConnectionError(str(error)) from error
+        return (password,) if self._username is None else (self._username, password)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
+
+
 class RedisBackend:
     """Keys are ``NAMESPACE:KEY``; ``NAMESPACE`` has no colon. Locks are ``NAMESPACE%lock:KEY``."""
 
-    def __init__(self, config: CacheConfig, namespace: str) -> None:
+    def __init__(self, config: CacheConfig, namespace: str, password: Callable[[], str] | None = None) -> None:
         self._namespace = namespace
         self._redis: Any = client.Redis(
             connection_pool=client.BlockingConnectionPool(
@@ -105,8 +124,7 @@ class RedisBackend:
                 host=config.hosts[0],
                 port=config.port or 6379,
                 db=config.database or 0,
-                username=config.username,
-                password=config.password,
+                **_credentials(config, password),
                 max_connections=config.pool.max_connections,
                 timeout=config.pool.acquire_timeout_seconds,
                 socket_connect_timeout=config.connection_timeout_seconds,
@@ -206,6 +224,12 @@ async def _done(command: Awaitable[T]) -> T:
         raise CacheConnectionError(f"Redis cannot be reached: {error}") from error
     except RedisError as error:
         raise CacheOperationError(str(error)) from error
+
+
+def _credentials(config: CacheConfig, password: Callable[[], str] | None) -> dict[str, Any]:
+    if password is not None:
+        return {"credential_provider": _Credentials(config.username, password)}
+    return {"username": config.username, "password": config.password}
 
 
 def _milliseconds(ttl: float | None) -> int | None:

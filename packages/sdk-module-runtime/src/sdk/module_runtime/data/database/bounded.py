@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _CANCEL_TIMEOUT: Final = 2.0
 _FIXED: Final = 8
+PASSWORD: Final = "sdk-password"
+"""Where a connection's ``info`` has the function that tells the password of now."""
 
 
 class BoundedResult:
@@ -169,7 +171,9 @@ def cancel(connection: sa.Connection) -> None:
         driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
     else:
         arguments, options = connection.dialect.create_connect_args(connection.engine.url)
-        seconds = int(_CANCEL_TIMEOUT)
+        seconds, password = int(_CANCEL_TIMEOUT), connection.info.get(PASSWORD)
+        if password is not None:
+            options["password"] = password()
         other: Any = connection.dialect.connect(
             *arguments, **options, connect_timeout=seconds, read_timeout=seconds, write_timeout=seconds
         )

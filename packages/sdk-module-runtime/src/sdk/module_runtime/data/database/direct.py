@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
+from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.data.database.bounded import run_bounded
 from sdk.module_runtime.data.database.engine import (
     BEGIN,
@@ -49,9 +50,17 @@ _GRACE: Final = 2.0
 CLOSED: Final = "this database was closed; open it again"
 
 
-async def open_direct(config: DatabaseConfig, limits: StatementLimits | None = None) -> Database:
-    """Connects once, so that a wrong address or password shows here (``DatabaseConnectionError``)."""
-    database = Database(config, limits)
+async def open_direct(
+    config: DatabaseConfig,
+    limits: StatementLimits | None = None,
+    *,
+    password: Callable[[], str] | None = None,
+) -> Database:
+    """Connects once, so that a wrong address or password shows here (``DatabaseConnectionError``).
+
+    ``password`` is asked for each new connection to a server, and stands for that of ``config``.
+    """
+    database = Database(config, limits, password)
     try:
         await database.ping()
     except BaseException:
@@ -66,9 +75,14 @@ class Database:
     With ``limits`` each statement is held to them, and SQLite to its own file: see ``guard``.
     """
 
-    def __init__(self, config: DatabaseConfig, limits: StatementLimits | None = None) -> None:
+    def __init__(
+        self,
+        config: DatabaseConfig,
+        limits: StatementLimits | None = None,
+        password: Callable[[], str] | None = None,
+    ) -> None:
         self.config, self.limits = config, limits
-        self._engine = create_engine(config, limits)
+        self._engine = create_engine(config, limits, password)
         self._running: set[Running] = set()
         self._threads = ThreadPoolExecutor(connections(config), thread_name_prefix="module-database")
         self._free = asyncio.Semaphore(connections(config))
@@ -168,7 +182,7 @@ class Database:
             return self._engine.connect()
         except sa.exc.TimeoutError as error:
             raise PoolExhausted(f"no connection became free: {error}") from error
-        except (sa.exc.DBAPIError, OSError) as error:
+        except (sa.exc.DBAPIError, OSError, ConfigurationError) as error:
             raise self._not_opened(error) from error
 
     def _not_opened(self, error: Exception) -> DatabaseConnectionError:
@@ -188,7 +202,7 @@ class Database:
                 connection.invalidate()
             try:
                 connection.connection  # noqa: B018 - opens another if that one was gone
-            except (sa.exc.DBAPIError, driver_error, OSError) as error:
+            except (sa.exc.DBAPIError, driver_error, OSError, ConfigurationError) as error:
                 raise self._not_opened(error) from error
 
     async def _acquire(self) -> None:

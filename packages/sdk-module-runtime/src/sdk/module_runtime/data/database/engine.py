@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
+from sdk.module_runtime.data.database.bounded import PASSWORD
 from sdk.module_runtime.data.database.errors import DatabaseConfigurationError, NotPermitted, QueryError
 from sdk.module_runtime.data.database.guard import guard_sqlite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sdk.module_runtime.data.database.config import DatabaseConfig
     from sdk.module_runtime.data.database.limits import StatementLimits
 
@@ -38,7 +42,11 @@ _SILENCE: Final = 10
 _STRICT: Final = "SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
 
 
-def create_engine(config: DatabaseConfig, limits: StatementLimits | None = None) -> sa.Engine:
+def create_engine(
+    config: DatabaseConfig,
+    limits: StatementLimits | None = None,
+    password: Callable[[], str] | None = None,
+) -> sa.Engine:
     """Statements commit by themselves until a transaction is begun. Opens no connection yet."""
     extras = set(config.extra_params) - _EXTRAS[config.db_type]
     if extras:
@@ -72,7 +80,15 @@ def create_engine(config: DatabaseConfig, limits: StatementLimits | None = None)
         if limits is not None:
             largest = max(limits.bytes, _SMALLEST_VALUE)
             sa.event.listen(engine, "connect", lambda dbapi, _: guard_sqlite(dbapi, largest))
+    elif password is not None:
+        sa.event.listen(engine, "do_connect", partial(_with_password, password))
     return engine
+
+
+def _with_password(password: Callable[[], str], _: Any, record: Any, __: Any, options: dict[str, Any]) -> None:
+    """Before each connection. ``cancel`` opens one of its own."""
+    record.info[PASSWORD] = password
+    options["password"] = password()
 
 
 def connections(config: DatabaseConfig) -> int:

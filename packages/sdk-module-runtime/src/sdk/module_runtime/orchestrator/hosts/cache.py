@@ -62,12 +62,15 @@ class CacheHost:
         self,
         scopes: Mapping[str, Mapping[str, CacheScope]],
         environ: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        """``secrets`` by name are looked at whenever a connection is opened, so they may change."""
         self._scopes, self._clock, self._wall = scopes, clock, wall
         self._environ = os.environ if environ is None else environ
+        self._secrets = {} if secrets is None else secrets
         self._connections: Connections[_Connection] = Connections(CacheConnectionError)
         self._lent: dict[tuple[str, str], _Lent] = {}
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
@@ -123,8 +126,9 @@ class CacheHost:
         key = (module_id, name)
         async with self._opening.setdefault(key, asyncio.Lock()):
             if key not in self._lent:
-                config = scope.config(self._environ, module_id, name)
-                cache = await open_direct(config, clock=self._clock, wall=self._wall)
+                password = scope.password_source(self._environ, self._secrets)
+                config = scope.config(module_id, name)
+                cache = await open_direct(config, password, clock=self._clock, wall=self._wall)
                 self._lent[key] = _Lent(cache, asyncio.Semaphore(scope.limits.operations))
             return self._lent[key]
 

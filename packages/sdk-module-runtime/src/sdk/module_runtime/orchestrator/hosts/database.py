@@ -64,10 +64,15 @@ class DatabaseHost:
     """A ``ServiceHost``. ``scopes`` by module and name; a module names one in ``database`` of its configuration."""
 
     def __init__(
-        self, scopes: Mapping[str, Mapping[str, DatabaseScope]], environ: Mapping[str, str] | None = None
+        self,
+        scopes: Mapping[str, Mapping[str, DatabaseScope]],
+        environ: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
+        """``secrets`` by name are looked at whenever a connection is opened, so they may change."""
         self._scopes = scopes
         self._environ = os.environ if environ is None else environ
+        self._secrets = {} if secrets is None else secrets
         self._connections: Connections[_Connection] = Connections(DatabaseConnectionError)
         self._lent: dict[tuple[str, str], _Lent] = {}
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
@@ -135,7 +140,9 @@ class DatabaseHost:
             if key not in self._lent:
                 limits = scope.limits
                 database = await open_direct(
-                    scope.config(self._environ), StatementLimits(limits.rows, limits.bytes, limits.statement_seconds)
+                    scope.config(),
+                    StatementLimits(limits.rows, limits.bytes, limits.statement_seconds),
+                    password=scope.password_source(self._environ, self._secrets),
                 )
                 try:
                     if not scope.trusted:

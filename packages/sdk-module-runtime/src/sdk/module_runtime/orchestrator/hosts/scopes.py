@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,7 +12,7 @@ from sdk.module_runtime.data.cache.config import CacheConfig
 from sdk.module_runtime.data.database.config import DatabaseConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 Some = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -35,8 +36,29 @@ class DatabaseLimits(BaseModel):
     idle_seconds: Seconds = 30.0
 
 
-class DatabaseScope(DatabaseConfig):
-    """One database of one module. Its password stands in a variable of the orchestrator's environment.
+class _Guarded(BaseModel):
+    """Its password stands in a variable of the orchestrator's environment, or is a secret of its store."""
+
+    password_environment: str | None = None
+    password_secret: str | None = None
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password_environment is not None and self.password_secret is not None:
+            raise ValueError("give one of password_environment and password_secret")
+        return self
+
+    def password_source(self, environ: Mapping[str, str], secrets: Mapping[str, str]) -> Callable[[], str] | None:
+        """Tells the password as it is now, or raises ``ConfigurationError``; None if there is none to tell."""
+        if self.password_secret is not None:
+            return partial(_value, "password_secret", self.password_secret, secrets)
+        if self.password_environment is not None:
+            return partial(_value, "password_environment", self.password_environment, environ)
+        return None
+
+
+class DatabaseScope(DatabaseConfig, _Guarded):
+    """One database of one module.
 
     The module reaches what the server lets this user reach; of SQLite, its file. A user that may do more than that is
     refused unless ``trusted``.
@@ -45,7 +67,6 @@ class DatabaseScope(DatabaseConfig):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     password: None = None
-    password_environment: str | None = None
     trusted: bool = False
     limits: DatabaseLimits = DatabaseLimits()
 
@@ -62,10 +83,9 @@ class DatabaseScope(DatabaseConfig):
             return self
         return self.model_copy(update={"database": str(folder / self.database)})
 
-    def config(self, environ: Mapping[str, str]) -> DatabaseConfig:
-        """``ConfigurationError`` if the variable is not set."""
-        given = self.model_dump(include=set(DatabaseConfig.model_fields), exclude={"password"})
-        return DatabaseConfig(**given, password=_password(self.password_environment, environ))
+    def config(self) -> DatabaseConfig:
+        """Without a password."""
+        return DatabaseConfig(**self.model_dump(include=set(DatabaseConfig.model_fields)))
 
 
 class CacheLimits(BaseModel):
@@ -82,27 +102,21 @@ class CacheLimits(BaseModel):
     bytes: Bytes = 8 * 1024 * 1024
 
 
-class CacheScope(CacheConfig):
+class CacheScope(CacheConfig, _Guarded):
     """One cache of one module, in a namespace that is the module's own unless ``namespace`` names one to share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     password: None = None
-    password_environment: str | None = None
     limits: CacheLimits = CacheLimits()
 
-    def config(self, environ: Mapping[str, str], module_id: str, name: str) -> CacheConfig:
-        given = self.model_dump(include=set(CacheConfig.model_fields), exclude={"password", "namespace"})
-        return CacheConfig(
-            **given,
-            namespace=self.namespace or f"{module_id}/{name}",
-            password=_password(self.password_environment, environ),
-        )
+    def config(self, module_id: str, name: str) -> CacheConfig:
+        """Without a password."""
+        given = self.model_dump(include=set(CacheConfig.model_fields), exclude={"namespace"})
+        return CacheConfig(**given, namespace=self.namespace or f"{module_id}/{name}")
 
 
-def _password(variable: str | None, environ: Mapping[str, str]) -> str | None:
-    if variable is None:
-        return None
-    if variable not in environ:
-        raise ConfigurationError(f"password_environment names {variable}, which is not set")
-    return environ[variable]
+def _value(key: str, name: str, values: Mapping[str, str]) -> str:
+    if name not in values:
+        raise ConfigurationError(f"{key} names {name}, which is not set")
+    return values[name]
