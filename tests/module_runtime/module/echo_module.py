@@ -81,8 +81,9 @@ async def build(context: ModuleContext) -> web.Application:
 
     async def ask(request: web.Request) -> web.Response:
         module, endpoint = request.match_info["module"], request.match_info["endpoint"]
+        value, properties = await request.json(), dict(request.query) or None
         try:
-            return web.json_response(await context.messages.ask(module, endpoint, await request.json()))
+            return web.json_response(await context.messages.ask(module, endpoint, value, properties=properties))
         except RoutedRequestFailed as error:
             return web.Response(status=502, text=str(error))
 

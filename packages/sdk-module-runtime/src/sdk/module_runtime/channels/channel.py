@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from sdk.module_runtime.channels.metrics import Traffic
 from sdk.module_runtime.errors import NotSent, ProtocolError
 from sdk.module_runtime.protocol.formats import Format
 from sdk.module_runtime.protocol.frame import DEFAULT_MAX_PAYLOAD, Frame, FrameDecoder, encode_frame
@@ -37,6 +38,7 @@ class Channel(asyncio.Protocol):
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         message_pack: bool = False,
         most_queued: int = MOST_QUEUED,
+        traffic: Traffic | None = None,
     ) -> None:
         self.label = label
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -44,6 +46,8 @@ class Channel(asyncio.Protocol):
         self.opened: Callable[[], None] | None = None
         """Called once the stream is there, with TLS after the handshake."""
         self._take, self._most_queued = take, most_queued
+        self.traffic = traffic or Traffic()
+        """What counts what goes both ways; it may be another from now on."""
         self._decoder = FrameDecoder(max_payload=max_payload, message_pack=message_pack)
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
@@ -72,6 +76,8 @@ class Channel(asyncio.Protocol):
         if transport.get_write_buffer_size() + self._unwritten_size + len(payload) > self._most_queued:
             raise NotSent(f"the peer does not read what it is sent over {self.label}")
         frame = encode_frame(Frame(format_, payload))
+        self.traffic.sent += 1
+        self.traffic.bytes_sent += len(frame)
         now = self._loop.time()
         burst, self._sent_at = now - self._sent_at < BURST, now
         if not self._unwritten:
@@ -130,8 +136,10 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._decoder.feed(data)
+        self.traffic.bytes_received += len(data)
         try:
             for frame in self._decoder.frames():
+                self.traffic.received += 1
                 self._take(frame)
         except ProtocolError as error:
             _log.warning("channel_out_of_step", channel=self.label, reason=str(error))

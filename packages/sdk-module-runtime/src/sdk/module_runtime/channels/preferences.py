@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
+    from sdk.module_runtime.channels.routing import Rule
     from sdk.module_runtime.protocol.init import InitBlob
 
 ChannelKind = Literal["ipc", "tcp"]
@@ -37,7 +38,16 @@ class Preferences:
             offered.append("tcp")
         return offered if self.prefer_ipc_for_local else offered[::-1]
 
-    def to_try(self, order: list[ChannelKind], connected: Collection[ChannelKind]) -> list[ChannelKind]:
+    def order(self, rule: Rule, opened: Collection[ChannelKind]) -> list[ChannelKind]:
+        """Those of ``opened`` as the rule wants them; a rule about places is turned where the preference is other."""
+        order: tuple[ChannelKind, ...] = rule.order
+        if rule.is_local is True and not self.prefer_ipc_for_local:
+            order = ("tcp", "ipc")
+        elif rule.is_local is False and not self.prefer_tcp_for_remote:
+            order = ("ipc", "tcp")
+        return [kind for kind in order if kind in opened]
+
+    def to_try(self, order: Sequence[ChannelKind], connected: Collection[ChannelKind]) -> list[ChannelKind]:
         """The channels for one message, in turn. Without fallback that is the first of ``order``, or none."""
         if self.enable_fallback:
             return [kind for kind in order if kind in connected]

@@ -92,6 +92,7 @@ class _Module:
             self._tasks.append(asyncio.create_task(channel.keep(opened)))
             if channel.target.required:
                 required.append(opened)
+        self._tasks.append(asyncio.create_task(self._links.watch()))
         await asyncio.gather(*required)
 
     async def serve(self, build: Build, secrets: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.channels.channel import Channel
+from sdk.module_runtime.channels.metrics import ChannelMetrics
 from sdk.module_runtime.channels.sockets import CONNECT_TIMEOUT, connect
 from sdk.module_runtime.channels.streams import Streams
 from sdk.module_runtime.channels.tls import TlsFiles, client_context
@@ -111,6 +112,8 @@ class ModuleChannel:
         self._greeting: ModuleToOrchestrator | None = None
         self._changed, self._retargeted = asyncio.Event(), asyncio.Event()
         self._connected: Channel | None = None
+        self.metrics = ChannelMetrics()
+        """Of all connections of this channel."""
         self.link: Link | None = None
         self.streams: Streams | None = None
         self._extensions = extensions
@@ -167,7 +170,7 @@ class ModuleChannel:
     async def _once(self, opened: asyncio.Future[None]) -> None:
         target, packs = self.target, MESSAGE_PACK in self._extensions
         channel = await connect(
-            lambda: Channel(self._take, label=target.kind, message_pack=packs),
+            lambda: Channel(self._take, label=target.kind, message_pack=packs, traffic=self.metrics.traffic),
             target.address,
             ssl=target.ssl,
             server_name=target.server_name,
@@ -198,6 +201,7 @@ class ModuleChannel:
                 await send(self._greeting)
             self.streams = Streams(channel.send, self._on_stream, packs=packs)
             self.link, self._connected = link, channel
+            self.metrics.opened(asyncio.get_running_loop().time())
             self._change()
             if not opened.done():
                 opened.set_result(None)
@@ -206,6 +210,8 @@ class ModuleChannel:
         finally:
             if self.streams is not None:
                 self.streams.close()
+            if self.link is not None:
+                self.metrics.lost(asyncio.get_running_loop().time())
             self.link = self.streams = self._connected = None
             self._change()
             await link.close()

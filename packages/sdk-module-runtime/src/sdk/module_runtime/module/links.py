@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sdk.module_runtime.channels.routing import Conditions, Ranking
-from sdk.module_runtime.errors import LinkTimeout, NotSent
+from sdk.module_runtime.channels.routing import (
+    HUGE,
+    Conditions,
+    Health,
+    Ranking,
+    Traits,
+    is_local,
+    rank,
+    rule_of,
+)
+from sdk.module_runtime.errors import LinkClosed, LinkTimeout, NotSent, ServiceOperationFailed
 from sdk.module_runtime.protocol.streaming import TARGET
+from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
     from uuid import UUID
 
+    from sdk.module_runtime.channels.metrics import ChannelMetrics
     from sdk.module_runtime.channels.preferences import ChannelKind, Preferences
+    from sdk.module_runtime.channels.routing import MessagePriority, Rule
     from sdk.module_runtime.module.channel import ModuleChannel
     from sdk.module_runtime.module.link import Link
     from sdk.module_runtime.protocol.messages import (
@@ -27,7 +39,15 @@ if TYPE_CHECKING:
     from sdk.module_runtime.protocol.services import ServiceProvider
     from sdk.module_runtime.protocol.streaming import Priority
 
+_log = get_logger(__name__)
 T = TypeVar("T")
+WATCH_EVERY: Final = 30.0
+_PRIORITIES: Final[dict[Priority, MessagePriority]] = {
+    "Low": "low",
+    "Normal": "normal",
+    "High": "high",
+    "Critical": "critical",
+}
 
 
 class Links:
@@ -114,9 +134,12 @@ class Links:
             lambda link: link.discover_providers(service_type, all_providers=all_providers, timeout=timeout)
         )
 
-    async def route(self, request: RouteToModule, *, timeout: float | None = None) -> RoutedModuleResponse:
-        """Over a channel whoever the orchestrator is: Rust routes between modules there."""
-        return await self._over(lambda link: link.route(request, timeout=timeout), any_channel=True)
+    async def route(
+        self, request: RouteToModule, traits: Traits, *, timeout: float | None = None
+    ) -> RoutedModuleResponse:
+        """Over a channel whoever the orchestrator is: Rust routes between modules there. ``traits`` decide which."""
+        ranking = self._rank_for(traits, request.target_module_id)
+        return await self._by_ranking(lambda link: link.route(request, timeout=timeout), ranking)
 
     async def stream(
         self,
@@ -128,11 +151,12 @@ class Links:
     ) -> UUID:
         """Send large data over a channel until all of it is acknowledged: by the module ``to``, or the orchestrator.
 
-        Unless it is urgent it takes another channel than requests do, where there is one.
+        As ``TABLE`` has it, which leaves the channel of short messages to them unless the stream is critical.
         ``StreamFailed``, ``LinkClosed``.
         """
         properties = {} if to is None else {TARGET: to}
-        ranking = self._rank(is_bulk=priority in ("Low", "Normal"))
+        size = len(data) if isinstance(data, bytes) else HUGE
+        ranking = self._rank_for(Traits(_PRIORITIES[priority], "stream", size), to or "")
         for kind in ranking.well + ranking.resting:
             streams = self._channels[kind].streams
             if streams is not None:
@@ -149,11 +173,28 @@ class Links:
     def on_rotated(self, listener: Callable[[Sequence[str], str], Awaitable[None]]) -> Callable[[], None]:
         return self._stdio.on_rotated(listener)
 
-    async def _over(self, ask: Callable[[Link], Awaitable[T]], *, any_channel: bool = False) -> T:
-        """By channels that do well, else stdio, else by one that was silent before."""
-        if not self._order or not (self._over_channels or any_channel):
+    async def watch(self, every: float = WATCH_EVERY) -> None:
+        """Until cancelled: say in the log what is wrong with a channel, as often as its ``Thresholds`` allow."""
+        while True:
+            await asyncio.sleep(every)
+            for kind, channel in self._channels.items():
+                for about, value, threshold in channel.metrics.due_alerts(self._clock()):
+                    _log.warning("channel_alert", channel=kind, about=about, value=value, threshold=threshold)
+
+    def metrics(self) -> list[tuple[list[str], ChannelMetrics]]:
+        """By channel, for ``ExportedChannels``. Times are the event loop's."""
+        return [([kind], channel.metrics) for kind, channel in self._channels.items()]
+
+    async def _over(self, ask: Callable[[Link], Awaitable[T]]) -> T:
+        """What is the orchestrator's to do goes the preferred way whatever its size, so that it stays in order.
+
+        By channels that do well, else stdio, else by one that was silent before.
+        """
+        if not self._over_channels:
             return await ask(self._stdio)
-        ranking = self._rank()
+        return await self._by_ranking(ask, self._rank())
+
+    async def _by_ranking(self, ask: Callable[[Link], Awaitable[T]], ranking: Ranking) -> T:
         for kind in ranking.well:
             try:
                 return await self._by(kind, ask)
@@ -173,19 +214,44 @@ class Links:
         link = channel.link
         if link is None:
             raise NotSent(f"the {kind} channel is not open")
-        heard = link.heard
+        heard, metrics, clock = link.heard, channel.metrics, self._clock
+        began = clock()
+        metrics.in_flight += 1
         try:
             answer = await ask(link)
-        except LinkTimeout:
-            if link.heard == heard:
-                self._conditions.silent(kind, asyncio.get_running_loop().time())
+        except (LinkTimeout, LinkClosed) as error:
+            now = clock()
+            metrics.fail(now)
+            if isinstance(error, LinkTimeout) and link.heard == heard:
+                self._conditions.silent(kind, now)
             raise
+        except ServiceOperationFailed:  # which is an answer
+            metrics.answer(clock() - began, clock())
+            raise
+        finally:
+            metrics.in_flight -= 1
+        now = clock()
+        metrics.answer(now - began, now)
         self._conditions.heard(kind)
         return answer
 
-    def _rank(self, *, is_bulk: bool = False) -> Ranking:
+    def _rank(self) -> Ranking:
         """Of channels that may be open, unless all are well: one that is not takes nothing, and the next is tried."""
-        if self._conditions.are_good and not is_bulk:
+        if self._conditions.are_good:
             return self._usual
         open_ = self._preferences.to_try(self._order, self.connected)
-        return self._conditions.rank(open_, asyncio.get_running_loop().time(), is_bulk=is_bulk)
+        return self._conditions.rank(open_, self._clock())
+
+    def _rank_for(self, traits: Traits, target: str) -> Ranking:
+        rule, now = rule_of(traits, is_local(target)), self._clock()
+        order = self._preferences.to_try(self._preferences.order(rule, self._order), self.connected)
+        return rank(rule, order, {kind: self._health(kind, rule, now) for kind in order})
+
+    def _health(self, kind: ChannelKind, rule: Rule, now: float) -> Health:
+        metrics = self._channels[kind].metrics
+        p95 = None if rule.within is None else metrics.recent_p95(now)
+        return Health(p95, metrics.in_flight, self._conditions.rests(kind, now))
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()

@@ -7,12 +7,20 @@ announced ``routed_answer``; so do the endpoint a question is for and the reason
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from sdk.module_runtime.channels.routing import Traits
 from sdk.module_runtime.channels.streams import StreamFailed
-from sdk.module_runtime.errors import LinkClosed, ProtocolError, RoutedRequestFailed, RuntimeModuleError
-from sdk.module_runtime.protocol.envelope import Message
+from sdk.module_runtime.errors import (
+    LinkClosed,
+    LinkTimeout,
+    ProtocolError,
+    RoutedRequestFailed,
+    RuntimeModuleError,
+)
+from sdk.module_runtime.protocol.envelope import Message, MessageMetadata
 from sdk.module_runtime.protocol.extensions import ROUTED_ANSWER
 from sdk.module_runtime.protocol.formats import EncodedMessage, Format, convert
 from sdk.module_runtime.protocol.json_text import parse_json, write_json
@@ -20,17 +28,20 @@ from sdk.module_runtime.protocol.messages import RouteToModule
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from sdk.module_runtime.channels.streams import IncomingStream
     from sdk.module_runtime.module.link import Link
     from sdk.module_runtime.module.links import Links
-    from sdk.module_runtime.protocol.messages import RoutedModuleMessage
+    from sdk.module_runtime.protocol.messages import RoutedModuleMessage, RoutedModuleResponse
 
     Handler = Callable[[Any, str], Awaitable[Any]]
 
 _log = get_logger(__name__)
 _AT_ONCE: Final = 256
+TIMEOUT: Final = 30.0
+ATTEMPTS: Final = 3
+FIRST_PAUSE: Final = 0.1
 LARGEST: Final = 8 * 1024 * 1024
 """Bytes of a question or an answer, which a line may carry as up to four characters each."""
 _FORMATS: Final = {"Json": Format.JSON, "Binary": Format.BINARY, "Base64": Format.BASE64, "Auto": Format.AUTO}
@@ -57,17 +68,36 @@ class Messaging:
         self.on_stream: Callable[[IncomingStream], Awaitable[None]] | None = None
         """Takes each stream that arrives over a channel."""
 
-    async def ask(self, module_id: str, endpoint: str, value: Any, *, timeout: float = 30.0) -> Any:
+    async def ask(
+        self,
+        module_id: str,
+        endpoint: str,
+        value: Any,
+        *,
+        timeout: float | None = None,
+        properties: Mapping[str, Any] | None = None,
+    ) -> Any:
         """The JSON value ``module_id`` answers. ``RoutedRequestFailed``, ``LinkClosed`` or ``LinkTimeout``;
         ``ProtocolError`` for a value that JSON cannot hold, or of more than ``LARGEST`` bytes.
+
+        ``properties`` go with the question as its metadata, and say which channel takes it (``Traits.of``). With
+        ``retryable`` true it is asked again, up to ``ATTEMPTS`` times in all, when no answer came.
         """
-        if self.links is None:
+        links = self.links
+        if links is None:
             raise RoutedRequestFailed(module_id, "unavailable", "there is no orchestrator to pass it on")
-        payload = _payload(Message[Any].wrap(value).to_json(), "question")
-        request = RouteToModule(
-            target_module_id=module_id, target_endpoint=endpoint, request_id=uuid4(), payload=payload
-        )
-        answer = await self.links.route(request, timeout=timeout)
+        metadata = None if properties is None else MessageMetadata(properties=dict(properties))
+        payload = _payload(Message[Any].wrap(value, metadata).to_json(), "question")
+        traits = Traits.of(len(payload.data), properties)
+        seconds = timeout or traits.timeout or TIMEOUT
+
+        async def once() -> RoutedModuleResponse:
+            request = RouteToModule(
+                target_module_id=module_id, target_endpoint=endpoint, request_id=uuid4(), payload=payload
+            )
+            return await links.route(request, traits, timeout=seconds)
+
+        answer = await (_repeatedly(once) if traits.retryable else once())
         if answer.error is not None:
             raise RoutedRequestFailed(module_id, answer.error.code, answer.error.message)
         return _value(answer.payload)
@@ -175,6 +205,18 @@ def _payload(data: bytes, what: str) -> EncodedMessage:
     if len(data) > LARGEST:
         raise ProtocolError(what, f"{len(data)} bytes, {LARGEST} at most: send it as a stream")
     return EncodedMessage(data=data, format="Json")
+
+
+async def _repeatedly(once: Callable[[], Awaitable[RoutedModuleResponse]]) -> RoutedModuleResponse:
+    pause = FIRST_PAUSE
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await once()
+        except (LinkClosed, LinkTimeout) as error:
+            _log.debug("question_repeated", reason=str(error))
+        await asyncio.sleep(pause * (0.95 + random.random() / 10))
+        pause *= 2
+    return await once()
 
 
 def _value(payload: EncodedMessage, *, wrapped: bool = False) -> Any:

@@ -25,11 +25,13 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from sdk.core.errors import ConfigurationError, SdkError
+from sdk.module_runtime.channels.exported import ExportedChannels
 from sdk.module_runtime.module.bootstrap import run_under_orchestrator, until_signalled
 from sdk.module_runtime.module.context import ModuleContext, ServeOptions
 from sdk.module_runtime.module.http import serving
 from sdk.module_runtime.module.http_tcp import serving_frames
 from sdk.module_runtime.module.last_resort import end_without_orchestrator
+from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.stdio import take_over
 from sdk.module_runtime.protocol.init import parse_socket_address
 from sdk.module_runtime.secrets.client import SecretClient
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from sdk.module_runtime.module.context import Build
+    from sdk.module_runtime.ports import OrchestratorLink
     from sdk.module_runtime.protocol.init import SocketAddress
 
 _log = get_logger(__name__)
@@ -127,7 +130,7 @@ class ModuleProgram:
         if self.health is not None and self.health not in routed:
             app.router.add_get(self.health, _health)
         if self.metrics is not None and self.metrics not in routed:
-            app.router.add_get(self.metrics, _metrics())
+            app.router.add_get(self.metrics, _metrics(context.link))
         return app
 
 
@@ -188,8 +191,10 @@ async def _health(_request: web.Request) -> web.Response:
     return web.json_response({"status": "OK", "timestamp": datetime.now(UTC).isoformat()})
 
 
-def _metrics() -> Callable[[web.Request], Awaitable[web.Response]]:
+def _metrics(link: OrchestratorLink | None) -> Callable[[web.Request], Awaitable[web.Response]]:
     registry = create_registry()
+    if isinstance(link, Links):
+        registry.register(ExportedChannels(("channel",), link.metrics, asyncio.get_running_loop().time))
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=render(registry), headers={"Content-Type": CONTENT_TYPE})

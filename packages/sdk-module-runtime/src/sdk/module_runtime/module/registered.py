@@ -98,7 +98,7 @@ class ChannelledModule:
     ) -> None:
         """Until told to stop. ``SdkError`` if the channel cannot be opened."""
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tasks.append(asyncio.create_task(self._channel.keep(opened)))
+        self._tasks += [asyncio.create_task(each) for each in (self._channel.keep(opened), self._links.watch())]
         try:
             await opened
             await self._serve(build, secrets, listen, environ)

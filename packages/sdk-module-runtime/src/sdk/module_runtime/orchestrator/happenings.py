@@ -24,6 +24,8 @@ REPLACED: Final = "module_replaced"
 """``instance``: the new one."""
 REFUSED: Final = "channel_refused"
 """``channel``, ``reason``."""
+CHANNEL_ALERT: Final = "channel_alert"
+"""``channel``, ``about``, ``value``, ``threshold``."""
 ORCHESTRATOR: Final = "orchestrator"
 """``state``: ``started`` or ``stopped``; ``orphans``: how many processes an earlier one had left."""
 

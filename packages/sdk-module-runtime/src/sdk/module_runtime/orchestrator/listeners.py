@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.channels.channel import Channel
+from sdk.module_runtime.channels.metrics import ChannelMetrics
 from sdk.module_runtime.channels.sockets import listen_tcp, listen_unix
 from sdk.module_runtime.errors import LinkClosed, ProtocolError
 from sdk.module_runtime.orchestrator import happenings
 from sdk.module_runtime.orchestrator.allowance import Allowance
 from sdk.module_runtime.orchestrator.conversation import cost_of
 from sdk.module_runtime.orchestrator.intake import Intake
+from sdk.module_runtime.orchestrator.pulse import Pulse, tell_alerts
 from sdk.module_runtime.protocol.extensions import Hello
 from sdk.module_runtime.protocol.formats import Format
 from sdk.module_runtime.protocol.init import IpcChannel, TcpChannel
-from sdk.module_runtime.protocol.messages import Heartbeat
+from sdk.module_runtime.protocol.messages import Heartbeat, HeartbeatAck
 from sdk.module_runtime.protocol.packed import decode_from_module, encode
 from sdk.module_runtime.socket_folder import SocketFolder
 from sdk.service.logging import get_logger
@@ -106,6 +108,8 @@ class Listener:
         self.incoming: set[ChannelTransport] = set()
         self.transports: set[ChannelTransport] = set()
         """Those of ``incoming`` that are proven."""
+        self.metrics: dict[str, ChannelMetrics] = {}
+        """By label. A request is a heartbeat here, and its answer the module's."""
         self._servers: list[asyncio.Server] = []
         self._path: str | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -165,6 +169,8 @@ class Listener:
             await asyncio.sleep(pause)
             for transport in list(self.transports):
                 transport.beat(self.hung_after)
+            for label, metrics in self.metrics.items():
+                tell_alerts(self.conversation, label, metrics, self.clock())
             if self.transports and not any(each.is_heard(self.hung_after) for each in self.transports):
                 _log.warning("module_hung", module_id=self.conversation.module_id, seconds=self.hung_after)
                 self.conversation.hung.set()
@@ -179,7 +185,15 @@ class ChannelTransport:
         self._is_proven = self._packs = False
         self._is_counted = True
         self._heard_at = listener.clock()
-        self.channel = Channel(self._take, label=label, max_payload=LARGEST_HELLO, message_pack=listener.by_token)
+        self._metrics = listener.metrics.setdefault(label, ChannelMetrics())
+        self._pulse = Pulse(self._metrics)
+        self.channel = Channel(
+            self._take,
+            label=label,
+            max_payload=LARGEST_HELLO,
+            message_pack=listener.by_token,
+            traffic=self._metrics.traffic,
+        )
         self.channel.opened = self._opened
         self.channel.closed.add_done_callback(self._closed)
         self._intake: Intake[Frame] = Intake(
@@ -211,6 +225,7 @@ class ChannelTransport:
             return
         with contextlib.suppress(LinkClosed):  # its end is told by its closing
             self.send(Heartbeat())
+            self._pulse.sent(self._listener.clock())
 
     # --- from the connection ---
 
@@ -242,12 +257,16 @@ class ChannelTransport:
         except ProtocolError as error:
             self._conversation.refuse(str(error))
             return
+        if isinstance(message, HeartbeatAck):
+            self._pulse.answered(self._listener.clock())
         self._conversation.receive(message, self)
 
     def _proven(self) -> None:
         self._is_proven = True
         self._uncount()
         self.channel.allow()
+        if not any(each.label == self.label for each in self._listener.transports):
+            self._metrics.opened(self._listener.clock())
         self._listener.transports.add(self)
         self._conversation.attach(self)
 
@@ -281,4 +300,6 @@ class ChannelTransport:
         self._listener.incoming.discard(self)
         self._listener.transports.discard(self)
         if self._is_proven:
+            if not any(each.label == self.label for each in self._listener.transports):
+                self._metrics.lost(self._listener.clock())
             self._conversation.detach(self)

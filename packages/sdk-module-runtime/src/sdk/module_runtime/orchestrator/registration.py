@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from sdk.module_runtime.channels.channel import Channel
+from sdk.module_runtime.channels.metrics import ChannelMetrics
 from sdk.module_runtime.errors import LinkClosed, ProtocolError, RuntimeModuleError
 from sdk.module_runtime.orchestrator.allowance import Allowance
 from sdk.module_runtime.orchestrator.conversation import Conversation, cost_of
 from sdk.module_runtime.orchestrator.intake import Intake
 from sdk.module_runtime.orchestrator.own_port import OwnPort
+from sdk.module_runtime.orchestrator.pulse import Pulse, tell_alerts
 from sdk.module_runtime.protocol import registration as wire
 from sdk.module_runtime.protocol.extensions import Hello
 from sdk.module_runtime.protocol.formats import Format, convert
 from sdk.module_runtime.protocol.json_text import parse_json, write_json
-from sdk.module_runtime.protocol.messages import MODULE_TO_ORCHESTRATOR, Announce, Heartbeat
+from sdk.module_runtime.protocol.messages import MODULE_TO_ORCHESTRATOR, Announce, Heartbeat, HeartbeatAck
 from sdk.module_runtime.protocol.model import Codec
 from sdk.module_runtime.protocol.packed import decode_from_module, encode, is_stream
 from sdk.module_runtime.protocol.services import Endpoint
@@ -78,6 +80,8 @@ class Registered:
     status: wire.HealthStatus = "Healthy"
     channels: set[_Connection] = field(default_factory=set)
     own_port: OwnPort | None = None
+    metrics: ChannelMetrics = field(default_factory=ChannelMetrics)
+    """Of its channels together."""
 
     def is_well(self, now: float) -> bool:
         return self.status != "Unhealthy" and (bool(self.channels) or now - self.heard_at < SILENT_AFTER)
@@ -121,6 +125,7 @@ class Registrar:
             for each in self.modules:
                 for connection in list(each.channels):
                     connection.beat()
+                tell_alerts(each.conversation, "registered", each.metrics, now)
                 self._judge(each)
                 if not each.channels and now - each.heard_at > FORGOTTEN_AFTER:
                     _log.warning("registered_module_forgotten", module_id=each.info.name)
@@ -280,6 +285,7 @@ class _Connection:
         self._registrar = registrar
         self._module: Registered | None = None
         self._packs = False
+        self._pulse: Pulse | None = None
         self._heard_at = registrar.clock()
         self.channel = Channel(self._take, label=label, max_payload=LARGEST_REQUEST, message_pack=True)
         self.channel.closed.add_done_callback(self._closed)
@@ -307,6 +313,9 @@ class _Connection:
             self.send(Heartbeat())
         except LinkClosed as error:
             self.channel.abort(str(error))
+        else:
+            if self._pulse is not None:
+                self._pulse.sent(self._registrar.clock())
 
     def _take(self, frame: Frame) -> None:
         self._heard_at = self._registrar.clock()
@@ -327,6 +336,8 @@ class _Connection:
         except ProtocolError as error:
             self._reply({"response_type": "error", "success": False, "error": str(error)})
             return
+        if self._pulse is not None and isinstance(message, HeartbeatAck):
+            self._pulse.answered(self._registrar.clock())
         if self._module is not None:
             self._module.conversation.receive(message, self)
         elif isinstance(message, Hello):
@@ -341,6 +352,10 @@ class _Connection:
             self._refuse(_WHO)
             return
         self._module = module
+        self._pulse = Pulse(module.metrics)
+        self.channel.traffic = module.metrics.traffic
+        if not module.channels:
+            module.metrics.opened(self._registrar.clock())
         self.channel.allow()
         self._intake.allowance = module.conversation.allowance
         module.channels.add(self)
@@ -364,6 +379,8 @@ class _Connection:
         self._intake.close()
         if self._module is not None:
             self._module.channels.discard(self)
+            if not self._module.channels:
+                self._module.metrics.lost(self._registrar.clock())
             self._module.conversation.detach(self)
             self._registrar.judge(self._module)
 

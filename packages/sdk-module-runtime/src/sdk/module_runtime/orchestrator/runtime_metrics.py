@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from sdk.module_runtime.channels.exported import ExportedChannels
 from sdk.module_runtime.orchestrator.lifecycle import State
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from sdk.module_runtime.channels.metrics import ChannelMetrics
     from sdk.module_runtime.orchestrator.orchestrator import Orchestrator
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -23,10 +26,20 @@ _TICK: Final = os.sysconf("SC_CLK_TCK")
 
 
 class RuntimeMetrics(Collector):
-    """States, restarts, messages, memory and processor time by module; answers of the gateway by module and status."""
+    """States, restarts, messages, channels, memory and time of processor by module; answers of the gateway."""
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
+        self._channels = ExportedChannels(("module", "channel"), self._channel_metrics, time.monotonic)
+
+    def _channel_metrics(self) -> Iterator[tuple[list[str], ChannelMetrics]]:
+        for name, module in self._orchestrator.modules.items():
+            if module.instance is not None and module.instance.listener is not None:
+                for label, metrics in module.instance.listener.metrics.items():
+                    yield [name, label], metrics
+        if self._orchestrator.registrar is not None:
+            for each in self._orchestrator.registrar.modules:
+                yield [each.info.name, "registered"], each.metrics
 
     def collect(self) -> Iterator[Metric]:
         modules = self._orchestrator.modules
@@ -51,6 +64,7 @@ class RuntimeMetrics(Collector):
                 received.add_metric([name], instance.conversation.received)
                 refused.add_metric([name], instance.conversation.refused)
         yield from (state, restarts, received, refused, memory, processor)
+        yield from self._channels.collect()
         gateway = self._orchestrator.gateway
         if gateway is not None:
             answers = CounterMetricFamily("runtime_gateway_answers", "Requests answered.", labels=["module", "status"])
