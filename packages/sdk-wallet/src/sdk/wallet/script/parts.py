@@ -26,7 +26,7 @@ _satoshis_at = Struct("<q").unpack_from
 class TransactionParts:
     """Inputs by column: ``outpoints`` of 36 bytes, ``scripts``, ``sequences`` of 4 bytes. Outputs when asked for."""
 
-    __slots__ = ("_bounds", "_outputs", "outpoints", "outputs_at", "raw", "scripts", "sequences")
+    __slots__ = ("_bounds", "_outputs", "is_coinbase", "outpoints", "outputs_at", "raw", "scripts", "sequences")
 
     def __init__(self, transaction: Transaction) -> None:
         self.raw = raw = transaction.to_bytes()
@@ -49,6 +49,7 @@ class TransactionParts:
             self.sequences.append(raw[position : position + 4])
             position += 4
         self.outputs_at = position
+        self.is_coinbase = self.outpoints == [NULL_OUTPOINT]
 
     @property
     def version(self) -> int:
@@ -57,10 +58,6 @@ class TransactionParts:
     @property
     def lock_time(self) -> int:
         return int.from_bytes(self.raw[-4:], "little")
-
-    @property
-    def is_coinbase(self) -> bool:
-        return self.outpoints == [NULL_OUTPOINT]
 
     @property
     def outputs(self) -> list[OutputPart]:

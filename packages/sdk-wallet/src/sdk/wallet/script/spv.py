@@ -222,7 +222,8 @@ class _Walk:
     def _source(self, digest: bytes, index: int, outpoint: bytes) -> Source:
         source = outpoint[:32]
         parts = self._parts.get(source) or self._known_parts(digest, index, source)
-        outputs, vout = parts.outputs, int.from_bytes(outpoint[32:], "little")
+        outputs = parts.outputs
+        vout = int.from_bytes(outpoint[32:], "little")
         if vout >= len(outputs):
             detail = f"{_hex(source)} has {len(outputs)} outputs, no {vout}"
             raise SpvError(SpvFailure.MISSING_OUTPUT, _hex(digest), detail, index)
@@ -279,12 +280,8 @@ class _Rules:
     """The script flags for outputs by the height they were mined at."""
 
     def __init__(self, height: int, chain: ChainParameters, extra_flags: ScriptFlags) -> None:
-        self._next_height = height
-        self._genesis, self._chronicle = chain.genesis_height, chain.chronicle_height
-        self._old, self._since_genesis, self._now = (
-            int(block_flags(height, mined, chain)) | int(extra_flags)
-            for mined in (min(0, chain.genesis_height - 1), chain.genesis_height, chain.chronicle_height)
-        )
+        self._next_height, self._chain, self._extra_flags = height, chain, int(extra_flags)
+        self._found: dict[int, int] = {}  # by era of the output: before Genesis, since, since Chronicle
 
     @classmethod
     def of(cls, plan: SpvPlan, next_height: int | None, chain: ChainParameters, extra_flags: ScriptFlags) -> _Rules:
@@ -295,9 +292,11 @@ class _Rules:
 
     def flags(self, mined: int | None) -> int:
         height = self._next_height if mined is None else mined
-        if height >= self._chronicle:
-            return self._now
-        return self._since_genesis if height >= self._genesis else self._old
+        era = (height >= self._chain.genesis_height) + (height >= self._chain.chronicle_height)
+        found = self._found.get(era)
+        if found is None:
+            found = self._found[era] = int(block_flags(self._next_height, height, self._chain)) | self._extra_flags
+        return found
 
 
 def _run_scripts(plan: SpvPlan, rules: _Rules, limits: ScriptLimits) -> Iterator[None]:

@@ -66,8 +66,11 @@ def _check_outputs(parts: TransactionParts, *, refuse_script_hash: bool) -> int:
 
 
 def _check_inputs(parts: TransactionParts) -> None:
+    outpoints = parts.outpoints
+    if NULL_OUTPOINT not in outpoints and len(set(outpoints)) == len(outpoints):
+        return
     seen: set[bytes] = set()
-    for index, outpoint in enumerate(parts.outpoints):
+    for index, outpoint in enumerate(outpoints):
         if outpoint == NULL_OUTPOINT:
             raise InvalidTransaction("bad-txns-prevout-null", f"input {index} spends nothing", index)
         if outpoint in seen:

@@ -25,7 +25,11 @@ _FORKID_TYPES = frozenset(
     for modifier in (0, sighash.ANYONECANPAY)
 )
 
-_point_of = lru_cache(maxsize=256)(curve.parse_point)  # a payee's inputs often share their key
+
+@lru_cache(maxsize=256)  # a payee's inputs often share their key
+def _paid_by(key: bytes) -> tuple[bytes, curve.Point]:
+    """The locking script and the point of a compressed key. Raises ``ValueError`` if there is no such point."""
+    return b"\x76\xa9\x14" + hash160(key) + b"\x88\xac", curve.parse_point(key)
 
 
 def is_simple_spend(
@@ -41,11 +45,11 @@ def is_simple_spend(
     sighash_type = unlocking[signature_end - 1]
     if key[0] not in (2, 3) or sighash_type not in _FORKID_TYPES:
         return False
-    if locking != b"\x76\xa9\x14" + hash160(key) + b"\x88\xac":
-        return False
     try:
-        point = _point_of(key)
+        expected, point = _paid_by(key)
     except ValueError:
+        return False
+    if locking != expected:
         return False
     digest = hash256(hasher.preimage(input_index, locking, satoshis, sighash_type))
     return curve.verify(point, unlocking[1 : signature_end - 1], digest)
