@@ -26,10 +26,9 @@ SDK = [sys.executable, "-c", "from sdk.service.cli.root import run; run()"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SDK_")}
 
 
-def sdk(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*SDK, "chaintracks", *args], capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env=ENVIRONMENT
-    )
+def sdk(*args: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    command, env = [*SDK, "chaintracks", *args], ENVIRONMENT | environ
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env=env)
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -106,7 +105,8 @@ def test_serve_refuses_a_locked_database_in_one_line(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE other (id INTEGER)")
         connection.execute("BEGIN EXCLUSIVE")
-        refused(sdk("serve", "--network", "mock", "--source", "http://127.0.0.1:9", "--database", f"sqlite:///{path}"))
+        serve = ["serve", "--network", "mock", "--source", "http://127.0.0.1:9", "--database", f"sqlite:///{path}"]
+        refused(sdk(*serve, SDK_CHAINTRACKS_DATABASE_TIMEOUT="0"), "locked")
 
 
 def test_serve_refuses_a_newer_database(tmp_path: Path) -> None:

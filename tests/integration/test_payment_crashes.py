@@ -155,20 +155,20 @@ async def gift(http: HttpClient, identity_key: str, *, mine: bool) -> tuple[str,
 
 @pytest.mark.timeout(900)
 async def test_r21_a_payment_killed_anywhere_ends_in_agreement_with_the_chain(place: Place, tmp_path: Path) -> None:
-    async with forking("support.payment_runner") as runner, place.funded() as whole:
-        assert await whole.pay(runner, f"record:{tmp_path / 'points'}") == 0
-        await whole.recover(runner, 1)
-        await whole.recover(runner, 20)
-        assert await whole.check() == 2
-    points = recorded(tmp_path / "points")
-    assert {point.split()[0] for point in points} == {"commit.before", "commit.after", "http.before", "http.after"}
-    for unit in ("create_action", "process_action", "claim_named", "settle"):
-        assert any(unit in point for point in points), f"no fail point of {unit}"
-    waiting = sample(points, place.every)
-    reached: set[int] = set()
+    async with forking("support.payment_runner") as runner:
+        async with place.funded() as whole:
+            assert await whole.pay(runner, f"record:{tmp_path / 'points'}") == 0
+            await whole.recover(runner, 1)
+            await whole.recover(runner, 20)
+            assert await whole.check() == 2
+        points = recorded(tmp_path / "points")
+        assert {point.split()[0] for point in points} == {"commit.before", "commit.after", "http.before", "http.after"}
+        for unit in ("create_action", "process_action", "claim_named", "settle"):
+            assert any(unit in point for point in points), f"no fail point of {unit}"
+        waiting = sample(points, place.every)
+        reached: set[int] = set()
 
-    async def work() -> None:
-        async with forking("support.payment_runner") as runner:
+        async def work() -> None:
             while waiting:
                 number, point = waiting.pop()
                 async with place.funded() as case:
@@ -177,7 +177,7 @@ async def test_r21_a_payment_killed_anywhere_ends_in_agreement_with_the_chain(pl
                         await case.recover(runner, minutes)
                     reached.add(await case.check())
 
-    await asyncio.gather(*(work() for _ in range(2)))
+        await asyncio.gather(*(work() for _ in range(2)))
     assert reached == {0, 1, 2}
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from support.requirements import ROOT
@@ -15,17 +16,27 @@ if TYPE_CHECKING:
 
 
 class Forking:
-    """Hands work over as JSON lines; see ``support.forked``."""
+    """Hands work over as JSON lines, as much at once as is asked for; see ``support.forked``."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, work: asyncio.StreamWriter, statuses: asyncio.StreamReader) -> None:
+        self._work, self._statuses = work, statuses
+        self._numbers = count()
+        self._waiting: dict[int, asyncio.Future[int]] = {}
 
     async def run(self, **given: Any) -> int:
         """The child's exit status; negative for a signal."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"plan": None, **given}).encode() + b"\n")
-        return int(await self._process.stdout.readline())
+        number = next(self._numbers)
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = ended
+        self._work.write(json.dumps({"number": number, "plan": None, **given}).encode() + b"\n")
+        return await ended
+
+    async def listen(self) -> None:
+        while line := await self._statuses.readline():
+            number, status = map(int, line.split())
+            self._waiting.pop(number).set_result(status)
+        for left in self._waiting.values():
+            left.set_exception(EOFError("the process that forks has ended"))
 
 
 @asynccontextmanager
@@ -41,8 +52,11 @@ async def forking(module: str) -> AsyncIterator[Forking]:
     assert process.stdout is not None
     assert process.stdin is not None
     assert (await process.stdout.readline()).strip() == b"ready"
+    runner = Forking(process.stdin, process.stdout)
+    listening = asyncio.create_task(runner.listen())
     try:
-        yield Forking(process)
+        yield runner
     finally:
         process.stdin.close()
         await process.wait()
+        await listening

@@ -9,8 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
+
 from sdk.core.errors import SdkError
-from sdk.service.database import Database
+from sdk.service.database import Database, postgresql, sqlite
 from sdk.service.http_client import HttpClient
 from sdk.wallet import open_wallet
 from sdk.wallet.monitoring import WalletBackend
@@ -18,6 +20,9 @@ from sdk.wallet.script.templates import data
 from sdk.wallet.services.composition import build_services
 from sdk.wallet.settings import WalletSettings
 from support.forked import main
+
+PRELOADED = (sqlite, postgresql, structlog)
+"""Otherwise imported when a database is opened or something is logged: by each child."""
 
 
 async def work(given: dict[str, Any]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, insert, select, update
 
+from sdk.core.merkle_path import MerklePath
 from sdk.core.script import Script
 from sdk.core.transaction import OutPoint, Transaction, TransactionInput, TransactionOutput
 from sdk.service.database import Database, Prepared
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sdk.service.database import Row, Unit
+    from sdk.wallet.services.ports import WalletServices
     from support.fake_network import FakeNetwork
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-OPEN = Script(b"\x51")
-"""Anybody can unlock it."""
+OPEN = Script(b"\x52")
+"""OP_2: anybody can spend it, with nothing in the input."""
 LOCK = Script(bytes.fromhex("76a914" + "11" * 20 + "88ac"))
 
 
@@ -57,18 +60,16 @@ class Coin:
     output_id: int
 
 
-class Rows:
+class WalletRows(ABC):
     """A migrated database, and what a wallet would have put there."""
 
-    def __init__(self, database: Database, network: FakeNetwork, clock: TestClock) -> None:
-        self.database, self.network, self.clock = database, network, clock
+    def __init__(self, database: Database, services: WalletServices, clock: TestClock) -> None:
+        self.database, self.services, self.clock = database, services, clock
         self._serial = 0
 
-    @classmethod
-    async def open(cls, url: str, network: FakeNetwork, clock: TestClock, **options: Any) -> Rows:
-        database = await Database.open(url, **options)
-        await upgrade(database, [MIGRATIONS])
-        return cls(database, network, clock)
+    @abstractmethod
+    def mint(self, satoshis: int) -> tuple[Transaction, MerklePath]:
+        """A mined transaction whose first output anybody can spend, and its proof."""
 
     def serial(self) -> int:
         self._serial += 1
@@ -79,18 +80,9 @@ class Rows:
 
     async def coin(self, user_id: int, satoshis: int = 1000) -> Coin:
         """A mined and proven output."""
-        raw = Transaction(
-            1,
-            [TransactionInput(OutPoint(f"{self.serial():064x}", 0), Script(b"\x51"))],
-            [TransactionOutput(satoshis, OPEN)],
-            0,
-        )
+        raw, path = self.mint(satoshis)
         txid = raw.txid()
-        self.network.accept(raw)
-        self.network.mine([txid])
-        result = await self.network.get_merkle_path(txid)
-        assert result.path is not None
-        checked = await check_path(self.network, txid, raw.to_bytes(), result.path)
+        checked = await check_path(self.services, txid, raw.to_bytes(), path)
         assert checked.proof is not None
 
         def store(unit: Unit) -> int:
@@ -117,7 +109,7 @@ class Rows:
         serial = self.serial()
         return Transaction(
             1,
-            [TransactionInput(coin.outpoint, Script(b"\x51"), 0xFFFFFFFE) for coin in coins],
+            [TransactionInput(coin.outpoint, Script(), 0xFFFFFFFE) for coin in coins],
             [TransactionOutput(amount, OPEN) for amount in amounts],
             serial,
         )
@@ -204,6 +196,27 @@ class Rows:
     async def broken_invariants(self) -> list[str]:
         """R1, R9 and R28 as questions to the rows."""
         return await self.database.read(_broken_invariants)
+
+
+class Rows(WalletRows):
+    """Beside the network in memory."""
+
+    def __init__(self, database: Database, network: FakeNetwork, clock: TestClock) -> None:
+        super().__init__(database, network, clock)
+        self.network = network
+
+    @classmethod
+    async def open(cls, url: str, network: FakeNetwork, clock: TestClock, **options: Any) -> Rows:
+        database = await Database.open(url, **options)
+        await upgrade(database, [MIGRATIONS])
+        return cls(database, network, clock)
+
+    def mint(self, satoshis: int) -> tuple[Transaction, MerklePath]:
+        source = TransactionInput(OutPoint(f"{self.serial():064x}", 0), Script())
+        raw = Transaction(1, [source], [TransactionOutput(satoshis, OPEN)], 0)
+        self.network.accept(raw)
+        self.network.mine([raw.txid()])
+        return raw, MerklePath.from_block(self.network.height, self.network.chain[-1][1], [raw.txid()])
 
 
 _INSERT_USER = Prepared(insert(users))

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 NETWORKS = ("main", "test", "stn", "regtest", "teratest", "mock")
 
-_LOCK_WAIT = 5.0
 _FIRST_LOOK = 5.0
 
 
@@ -183,7 +182,9 @@ async def _opened(settings: ChaintracksSettings) -> AsyncIterator[Chaintracks]:
     from sdk.service.database import Database
 
     sources = _sources(settings)
-    database = await Database.open(settings.database, schema=settings.database_schema, timeout=_LOCK_WAIT)
+    database = await Database.open(
+        settings.database, schema=settings.database_schema, timeout=settings.database_timeout
+    )
     try:
         service = await Chaintracks.open(
             settings.network,

@@ -14,7 +14,8 @@ class ChaintracksSettings(Settings, component="chaintracks"):
     ``store`` is ``files`` (flat files in a folder beside an SQLite database, or in the working directory),
     ``files:FOLDER``, or ``sql`` (everything in the database). What other processes have written to the database is
     looked for every ``refresh`` seconds, and at once when ``fanout`` (``redis://…``) tells of it. ``transactions``
-    names a plugin that answers ``/tx`` and ``/merkle``.
+    names a plugin that answers ``/tx`` and ``/merkle``. ``database_timeout`` is the longest wait for a lock that
+    another process holds.
 
     One client, known by its address, may make ``rate`` requests a second (0: any number) and ``burst`` at once, have
     ``in_flight_per_client`` of them answered at a time, and hold ``subscribers_per_client`` subscriptions; the other
@@ -25,6 +26,7 @@ class ChaintracksSettings(Settings, component="chaintracks"):
     source: tuple[str, ...] = ()
     database: str = "sqlite:///chaintracks.sqlite"
     database_schema: str | None = None
+    database_timeout: float = Field(default=5.0, ge=0, le=3600)
     store: str = "files"
     host: str = "127.0.0.1"
     port: int = Field(default=3011, ge=0, le=65535)
