@@ -195,7 +195,7 @@ async def running(
         handle_signals=False,
         access_log=None,
         logger=ConnectionLog(),
-        shutdown_timeout=drain,
+        shutdown_timeout=drain + 5.0,  # for what goes on though cancelled; two timers at once confuse aiohttp
         keepalive_timeout=limits.keepalive_timeout,
         lingering_time=1.0,
     )
