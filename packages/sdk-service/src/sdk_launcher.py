@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
 
 def main() -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules load ends it without a traceback
     complaint = diagnose()
     if complaint is not None:
         print(f"sdk: {complaint}", file=sys.stderr)  # noqa: T201 - click may not be there
         raise SystemExit(1)
     from sdk.service.cli import main as run
 
+    signal.signal(signal.SIGINT, handler)
     run()
 
 
@@ -32,6 +36,8 @@ def diagnose() -> str | None:
 
 
 def _owner(file: Path) -> str | None:
+    from importlib.metadata import distributions  # seldom needed, and slow to load
+
     for distribution in distributions():
         for path in distribution.files or ():
             if path.name == file.name and Path(str(distribution.locate_file(path))).resolve() == file:

@@ -64,10 +64,11 @@ def _source_option(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--trusted-proxies", type=int, help="Reverse proxies in front, which tell the clients.  [default: 0]")
 def serve(source: tuple[str, ...], **given: Any) -> None:
     from sdk.chaintracks.settings import ChaintracksSettings
+    from sdk.service.event_loop import run
     from sdk.service.logging import configure_logging
 
     configure_logging()
-    asyncio.run(_serve(ChaintracksSettings.load(source=source or None, **given)))
+    run(_serve(ChaintracksSettings.load(source=source or None, **given)))
 
 
 @command.command(name="sync", help="Fetch and check headers until they are all here, and stop.")
@@ -76,10 +77,11 @@ def serve(source: tuple[str, ...], **given: Any) -> None:
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which to give up.")
 def sync(source: tuple[str, ...], timeout: float | None, **given: Any) -> None:
     from sdk.chaintracks.settings import ChaintracksSettings
+    from sdk.service.event_loop import run
     from sdk.service.logging import configure_logging
 
     configure_logging()
-    asyncio.run(_sync(ChaintracksSettings.load(source=source or None, **given), timeout))
+    run(_sync(ChaintracksSettings.load(source=source or None, **given), timeout))
 
 
 @command.command(
@@ -138,9 +140,10 @@ def verify(file: Path, from_height: int, network: str) -> None:
 @click.option("--count", type=click.IntRange(1), help="End after so many lines.  [default: never]")
 def tail(url: tuple[str, ...], after: str | None, network: str | None, count: int | None) -> None:
     from sdk.chaintracks.tail import follow
+    from sdk.service.event_loop import run
 
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(follow(url, after, network, click.echo, most=count))
+        run(follow(url, after, network, click.echo, most=count))
 
 
 def _sources(settings: ChaintracksSettings) -> list[HeaderSource | RunSource]:
