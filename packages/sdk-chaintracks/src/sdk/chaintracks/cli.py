@@ -221,15 +221,16 @@ async def serving(settings: ChaintracksSettings) -> AsyncIterator[tuple[Chaintra
         if transactions is not None:
             opened.push_async_callback(transactions.close)
         service = await opened.enter_async_context(_opened(settings))
-        with contextlib.suppress(TimeoutError):  # a long way to go is gone while serving
-            await asyncio.wait_for(service.sync(), _FIRST_LOOK)
-        for each in service.followers:
-            if each.last_error is not None:
-                click.echo(f"sdk: {each.last_error}; it is tried again", err=True)
         app = create_chaintracks_app(
             service, limits=limits_of(settings), options=ServerOptions.of(settings), transactions=transactions
         )
         await service.start()
+        with contextlib.suppress(TimeoutError):  # a long way to go is gone while serving
+            async with asyncio.timeout(_FIRST_LOOK):
+                await service.first_look()
+        for each in service.followers:
+            if each.last_error is not None:
+                click.echo(f"sdk: {each.last_error}; it is tried again", err=True)
         async with watching(service.chain, every=settings.refresh, news=news):
             yield service, app
 

@@ -34,7 +34,8 @@ MAX_TIP_AGE = {"main": 24 * 3600.0, "test": 24 * 3600.0}
 
 
 class Chaintracks:
-    """``start`` begins to follow every source; ``sync`` looks once, now. Times in seconds.
+    """``start`` begins to follow every source, ``first_look`` waits until each was asked once; ``sync`` does no more
+    than ask each once. Times in seconds.
 
     The order of ``sources`` is that of the first look: each begins when the one before has ended its own, so that the
     long way is not fetched from all of them at once, or after ``head_start``. From then on each goes its own way.
@@ -65,6 +66,7 @@ class Chaintracks:
         ]
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._asked: list[asyncio.Event] = []
 
     @classmethod
     async def open(
@@ -100,9 +102,14 @@ class Chaintracks:
         return cls(headers, sources, interval=interval, max_backoff=max_backoff, stale_after=stale_after, clock=clock)
 
     async def start(self) -> None:
-        done = [asyncio.Event() for _ in self.followers]
+        self._asked = [asyncio.Event() for _ in self.followers]
         for at, each in enumerate(self.followers):
-            self._tasks.append(asyncio.create_task(self._follow(at, done), name=f"follow {each.source.name}"))
+            self._tasks.append(asyncio.create_task(self._follow(at, self._asked), name=f"follow {each.source.name}"))
+
+    async def first_look(self) -> None:
+        """Until every source was asked once since ``start``, and what it had is here."""
+        for each in self._asked:
+            await each.wait()
 
     async def sync(self) -> None:
         """Ask every source once, in their order."""

@@ -291,9 +291,11 @@ class HttpClient:
             response = await self._exchange(session, attempt)
         except aiohttp.ClientConnectorError as error:
             raise self._transient(_unreachable(error), sent=False) from error
+        except aiohttp.ConnectionTimeoutError as error:
+            detail = f"cannot be reached: no connection within {self.policy.connect_timeout:g} s"
+            raise self._transient(detail, sent=False) from error
         except TimeoutError as error:
-            sent = not isinstance(error, aiohttp.ConnectionTimeoutError)
-            raise self._transient(f"did not answer within {attempt.timeout:g} s", sent=sent) from error
+            raise self._transient(f"did not answer within {attempt.timeout:g} s", sent=True) from error
         except aiohttp.TooManyRedirects as error:
             raise self._transient("redirects in a circle", sent=True) from error
         except aiohttp.InvalidURL as error:

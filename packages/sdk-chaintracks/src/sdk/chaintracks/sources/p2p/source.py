@@ -108,7 +108,8 @@ class PeerSource:
                 return raw
         if not answered:
             reasons = "; ".join(reason for _, reason in list(self._resting.values())[-3:])
-            raise SourceUnavailable(self.name, f"no node answers ({reasons[:400] or 'none is known'})")
+            nobody = "none is known, for no DNS seed answers: name some as p2p:HOST:PORT"
+            raise SourceUnavailable(self.name, f"no node answers ({reasons[:400] or nobody})")
         return b""
 
     @property
