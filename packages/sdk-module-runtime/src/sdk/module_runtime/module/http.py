@@ -80,6 +80,8 @@ class HttpApplication:
         async with self._session.request(
             request.method, url, headers=headers, data=request.body, allow_redirects=False
         ) as response:
+            if response.content_type == "text/event-stream":
+                return _plain(request, 501, "a message carries no event stream, as it never ends; ask over a port")
             body = await _bounded(response.content)
             if body is None:
                 return _plain(request, 502, f"the answer is longer than {MAX_BODY} bytes; ask for it over the port")

@@ -85,6 +85,7 @@ class Conversation:
         """Set when it has answered no heartbeat for too long."""
         self.is_ready = False
         self.is_draining = False
+        self._on_draining: set[Callable[[], None]] = set()
         self.speaks_extensions = False
         self.loses_lines = False
         """Built with the Rust SDK, where two readers share the standard input and the wrong one may take a secret."""
@@ -145,9 +146,23 @@ class Conversation:
                 return
         self._transports[0].send(message)
 
+    def on_draining(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Calls ``listener`` once when the module is about to end, if it is not already; the result forgets it."""
+        if self.is_draining:
+            listener()
+        else:
+            self._on_draining.add(listener)
+        return lambda: self._on_draining.discard(listener)
+
+    def _drain(self) -> None:
+        self.is_draining = True
+        for listener in self._on_draining:
+            listener()
+        self._on_draining.clear()
+
     def shutdown(self) -> None:
         """Ask the module to end, on every way there is to it."""
-        self.is_draining = True
+        self._drain()
         for transport in list(self._transports):
             self._try_send(transport, messages.Shutdown())
 
@@ -394,7 +409,7 @@ class Conversation:
             self._board.routes.answered(self.module_id, answer.request_id, answer.payload, answer.error)
             return None
         if (extension, operation) == (extensions.DRAIN, "draining"):
-            self.is_draining = True
+            self._drain()
             return None
         raise RuntimeModuleError(f"this orchestrator knows no {extension[:64]}.{operation[:64]}")
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import math
 import re
 import secrets
+import time
 from collections import Counter
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import ClientError, hdrs, web
@@ -16,12 +20,15 @@ from sdk.module_runtime.errors import RuntimeModuleError
 from sdk.module_runtime.orchestrator.conversation import Unreachable
 from sdk.module_runtime.orchestrator.endpoints import RouteTable, route_of
 from sdk.module_runtime.orchestrator.forwarding import SPOKEN_BY_US, end_to_end
+from sdk.module_runtime.orchestrator.lasting import Lasting, TooMany
+from sdk.module_runtime.orchestrator.refusal import COME_AGAIN, Refused, too_late, unreachable
 from sdk.module_runtime.orchestrator.upstream import BodyTooLarge, Upstreams
+from sdk.module_runtime.orchestrator.websockets import WebSockets, is_websocket
 from sdk.service.http_app.errors import error_response
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from sdk.module_runtime.orchestrator.conversation import Conversation
     from sdk.module_runtime.orchestrator.endpoints import Route
@@ -72,11 +79,14 @@ class Gateway:
         self._of_module: dict[str, list[Route]] = {}
         self._table = RouteTable()
         self._in_flight: Counter[str] = Counter()
+        self._lasting = Lasting(settings.streams, settings.streams_per_client)
+        self._websockets = WebSockets(settings, self._upstreams)
         self._request_id = _numbered()
         self.answered: Counter[tuple[str, int]] = Counter()
         """By module (empty if none) and status."""
         self.app = web.Application()
         self.app.router.add_route("*", "/{path:.*}", self._handle)
+        self.app.on_shutdown.append(self._end_websockets)
         self.app.on_cleanup.append(self._close)
 
     def refresh(self, conversation: Conversation) -> list[str]:
@@ -112,6 +122,14 @@ class Gateway:
     def endpoints(self) -> list[Route]:
         return [route for routes in self._of_module.values() for route in routes]
 
+    @property
+    def lasting(self) -> Counter[str]:
+        """WebSockets and event streams that are open, by module."""
+        return self._lasting.of_module
+
+    async def _end_websockets(self, app: web.Application) -> None:
+        self._websockets.end()
+
     async def _close(self, app: web.Application) -> None:
         await self._upstreams.close()
 
@@ -128,7 +146,7 @@ class Gateway:
             route = self._route(request)
             module_id = route.module_id
             response = await self._pass_on(request, route, request_id)
-        except _Refused as refused:
+        except Refused as refused:
             response = error_response(refused.status, refused.code, refused.description, request_id, refused.headers)
             response.headers["X-Request-Id"] = request_id
         self.answered[module_id, response.status] += 1
@@ -137,62 +155,71 @@ class Gateway:
     def _route(self, request: web.Request) -> Route:
         found = self._table.find(request.method, request.rel_url.raw_path)
         if found is None:
-            raise _Refused(404, "ERR_NO_ENDPOINT", "no module has announced this path")
+            raise Refused(404, "ERR_NO_ENDPOINT", "no module has announced this path")
         if found.route is None:
             allowed = ", ".join(sorted(found.allowed))
-            raise _Refused(405, "ERR_METHOD", f"this path takes {allowed}", {"Allow": allowed})
+            raise Refused(405, "ERR_METHOD", f"this path takes {allowed}", {"Allow": allowed})
         return found.route
 
     async def _pass_on(self, request: web.Request, route: Route, request_id: str) -> web.StreamResponse:
-        if hdrs.UPGRADE in request.headers:
-            raise _Refused(501, "ERR_UPGRADE", "the gateway carries no upgraded connections; ask the module itself")
         identity = await self._authorized(request, route)
         if (request.content_length or 0) > self._settings.largest_body:
             raise _too_large(self._settings.largest_body)
         conversation = self._conversations.get(route.module_id)
         if conversation is None or not conversation.is_ready or conversation.is_draining:
-            raise _Refused(503, "ERR_MODULE_NOT_READY", f"{route.module_id} is not ready", {"Retry-After": "1"})
-        if self._in_flight[route.module_id] >= self._settings.in_flight:
-            raise _Refused(503, "ERR_MODULE_BUSY", f"{route.module_id} has enough to do", {"Retry-After": "1"})
-        self._in_flight[route.module_id] += 1
-        try:
-            answer = await self._ask(request, conversation, request_id, identity)
+            raise Refused(503, "ERR_MODULE_NOT_READY", f"{route.module_id} is not ready", COME_AGAIN)
+        headers = _passed(request, request_id, identity)
+        if is_websocket(request):
+            with self._counted(request, conversation):
+                return await self._websockets.pass_on(request, conversation, headers, _lives(identity))
+        with ExitStack() as slot:
+            slot.enter_context(self._working(conversation.module_id))
+            answer = await self._ask(request, conversation, headers)
             try:
-                return await self._reply(request, answer, request_id)
+                if not answer.is_event_stream:
+                    return await self._reply(request, answer, request_id, self._settings.timeout)
+                with self._counted(request, conversation):
+                    slot.close()
+                    return await self._reply(request, answer, request_id, self._settings.idle, _lives(identity))
             finally:
                 answer.close()
+
+    @contextmanager
+    def _working(self, module_id: str) -> Iterator[None]:
+        if self._in_flight[module_id] >= self._settings.in_flight:
+            raise Refused(503, "ERR_MODULE_BUSY", f"{module_id} has enough to do", COME_AGAIN)
+        self._in_flight[module_id] += 1
+        try:
+            yield
         finally:
-            self._in_flight[route.module_id] -= 1
+            self._in_flight[module_id] -= 1
+
+    @contextmanager
+    def _counted(self, request: web.Request, conversation: Conversation) -> Iterator[None]:
+        try:
+            with self._lasting.counted(conversation.module_id, request.remote or ""):
+                yield
+        except TooMany as error:
+            raise Refused(429 if error.of_client else 503, error.code, str(error), COME_AGAIN) from None
 
     async def _authorized(self, request: web.Request, route: Route) -> Mapping[str, str]:
         if route.auth is None:
             return {}
         given = request.headers.getall(hdrs.AUTHORIZATION, [])
         if len(given) > 1:  # the module might believe another one than was judged
-            raise _Refused(400, "ERR_TWO_AUTHORIZATIONS", "give one Authorization header")
+            raise Refused(400, "ERR_TWO_AUTHORIZATIONS", "give one Authorization header")
         if self._authorizer is None:
-            raise _Refused(503, "ERR_NO_AUTHORIZER", "this endpoint wants authorization, which is not set up here")
+            raise Refused(503, "ERR_NO_AUTHORIZER", "this endpoint wants authorization, which is not set up here")
         try:
             return await self._authorizer.authorize(route.auth, route.module_id, given[0] if given else None)
         except Unauthorized as error:
             challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-            raise _Refused(error.status, error.code, str(error), challenge) from None
+            raise Refused(error.status, error.code, str(error), challenge) from None
         except SdkError as error:
             _log.error("authorizer_failed", module_id=route.module_id, reason=str(error))
-            raise _Refused(503, "ERR_AUTHORIZER", "authorization cannot be checked now", {"Retry-After": "1"}) from None
+            raise Refused(503, "ERR_AUTHORIZER", "authorization cannot be checked now", COME_AGAIN) from None
 
-    async def _ask(
-        self, request: web.Request, conversation: Conversation, request_id: str, identity: Mapping[str, str]
-    ) -> Answer:
-        headers = list(end_to_end(request.headers.items(), request.headers.get(hdrs.CONNECTION, ""), _OUR_HEADERS))
-        headers += [
-            ("Host", request.host),
-            ("X-Request-Id", request_id),
-            ("X-Forwarded-For", request.remote or "unknown"),
-            ("X-Forwarded-Proto", request.scheme),
-            ("X-Forwarded-Host", request.host),
-            *identity.items(),
-        ]
+    async def _ask(self, request: web.Request, conversation: Conversation, headers: list[tuple[str, str]]) -> Answer:
         body = _Body(request, self._settings.largest_body, self._settings.timeout) if request.body_exists else None
         if body is not None and request.content_length is not None:
             headers.append(("Content-Length", str(request.content_length)))
@@ -204,20 +231,22 @@ class Gateway:
                     conversation, request.method, request.rel_url.raw_path_qs, headers, aiter(body) if body else None
                 )
         except TimeoutError:
-            raise _Refused(
-                504, "ERR_MODULE_TIMEOUT", f"{conversation.module_id} did not answer in {self._settings.timeout:g} s"
-            ) from None
+            raise too_late(conversation.module_id, self._settings.timeout) from None
         except BodyTooLarge as error:
             raise _too_large(error.limit) from None
         except Unreachable as error:
             if body is not None and body.is_too_large:
                 raise _too_large(self._settings.largest_body) from None
             _log.warning("module_unreachable", module_id=conversation.module_id, reason=str(error))
-            raise _Refused(
-                502, error.code, f"{conversation.module_id} could not be reached, or broke off its answer"
-            ) from None
+            raise unreachable(error.code, conversation.module_id) from None
+        finally:
+            if body is not None:
+                body.patience = None  # the answer has begun: what of the body is still to come takes its time
 
-    async def _reply(self, request: web.Request, answer: Answer, request_id: str) -> web.StreamResponse:
+    async def _reply(
+        self, request: web.Request, answer: Answer, request_id: str, pause: float, lives: float | None = None
+    ) -> web.StreamResponse:
+        """``pause``: seconds between parts of the answer. After ``lives`` seconds no more of it is passed on."""
         connection = next((value for name, value in answer.headers if name.lower() == "connection"), "")
         headers = [*end_to_end(answer.headers, connection, _NOT_OF_A_MODULE), ("X-Request-Id", request_id)]
         if isinstance(answer.body, bytes):
@@ -232,12 +261,7 @@ class Gateway:
             streamed.headers[hdrs.CONTENT_LENGTH] = length
         await streamed.prepare(request)
         try:
-            chunks = aiter(answer.body)
-            while True:
-                async with asyncio.timeout(self._settings.timeout):
-                    chunk = await anext(chunks, None)
-                if chunk is None:
-                    break
+            async for chunk in _within(answer.body, pause, lives):
                 await streamed.write(chunk)
         except (ClientError, TimeoutError, OSError) as error:
             # the status is out: an unfinished body is the only way left to say that it failed
@@ -247,6 +271,23 @@ class Gateway:
             return streamed
         await streamed.write_eof()
         return streamed
+
+
+async def _within(parts: AsyncIterator[bytes], pause: float, lives: float | None) -> AsyncIterator[bytes]:
+    """``TimeoutError`` after ``pause`` seconds without a part; after ``lives`` seconds there are no more."""
+    clock = asyncio.get_running_loop().time
+    end = math.inf if lives is None else clock() + lives
+    while (left := end - clock()) > 0:
+        try:
+            async with asyncio.timeout(min(pause, left)):
+                part = await anext(parts, None)
+        except TimeoutError:
+            if clock() < end:
+                raise
+            return
+        if part is None:
+            return
+        yield part
 
 
 class _Body:
@@ -272,14 +313,27 @@ class _Body:
             yield chunk
 
 
-class _Refused(Exception):
-    def __init__(self, status: int, code: str, description: str, headers: Mapping[str, str] | None = None) -> None:
-        self.status, self.code, self.description, self.headers = status, code, description, headers or {}
-        super().__init__(description)
+def _passed(request: web.Request, request_id: str, identity: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The headers for the module."""
+    return [
+        *end_to_end(request.headers.items(), request.headers.get(hdrs.CONNECTION, ""), _OUR_HEADERS),
+        ("Host", request.host),
+        ("X-Request-Id", request_id),
+        ("X-Forwarded-For", request.remote or "unknown"),
+        ("X-Forwarded-Proto", request.scheme),
+        ("X-Forwarded-Host", request.host),
+        *identity.items(),
+    ]
 
 
-def _too_large(limit: int) -> _Refused:
-    return _Refused(413, "ERR_BODY_TOO_LARGE", f"a body may have {limit} bytes")
+def _lives(identity: Mapping[str, str]) -> float | None:
+    """Seconds until the token expires that was shown; None if none was, or it never does."""
+    claims = json.loads(identity.get("X-Auth-Claims", "{}"))
+    return claims["exp"] - time.time() if "exp" in claims else None
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused(413, "ERR_BODY_TOO_LARGE", f"a body may have {limit} bytes")
 
 
 def _numbered() -> Callable[[], str]:

@@ -70,7 +70,12 @@ class RuntimeMetrics(Collector):
             answers = CounterMetricFamily("runtime_gateway_answers", "Requests answered.", labels=["module", "status"])
             for (module_id, status), count in gateway.answered.items():
                 answers.add_metric([module_id, str(status)], count)
-            yield answers
+            streams = GaugeMetricFamily(
+                "runtime_gateway_streams", "WebSockets and event streams that are open.", labels=["module"]
+            )
+            for module_id, count in gateway.lasting.items():
+                streams.add_metric([module_id], count)
+            yield from (answers, streams)
 
 
 def _usage(pid: int) -> tuple[float, float] | None:

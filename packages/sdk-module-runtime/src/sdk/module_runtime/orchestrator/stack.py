@@ -126,6 +126,14 @@ class Gateway(_Table):
     largest_body: Annotated[int, Field(gt=0, le=1 << 40)] = 64 * 1024 * 1024
     in_flight: Annotated[int, Field(gt=0, le=10_000)] = 256
     """Requests to one module at a time."""
+    streams: Annotated[int, Field(gt=0, le=100_000)] = 1024
+    """WebSockets and event streams of one module at a time, which are no requests in flight."""
+    streams_per_client: Annotated[int, Field(gt=0, le=100_000)] = 64
+    """The same, of one client's address."""
+    idle: Seconds = 300.0
+    """Without a frame of either side a WebSocket ends, and without anything of the module an event stream."""
+    largest_message: Annotated[int, Field(gt=0, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
+    """Bytes, on a WebSocket."""
 
 
 class Tls(_Table):

@@ -1,4 +1,4 @@
-"""The ways of an HTTP request to a module: its own port or socket, or messages."""
+"""The ways of an HTTP request or a WebSocket to a module: its own port or socket, or (no WebSocket) messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, UnixConnector
+from aiohttp import (
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ClientWSTimeout,
+    DummyCookieJar,
+    TCPConnector,
+    UnixConnector,
+    WSServerHandshakeError,
+)
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -18,15 +27,15 @@ from sdk.module_runtime.protocol.init import parse_socket_address
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from aiohttp import ClientResponse
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientWebSocketResponse
 
     from sdk.module_runtime.orchestrator.conversation import Conversation
     from sdk.module_runtime.protocol.init import SocketAddress
 
 CONNECT_TIMEOUT: Final = 5.0
 LARGEST_MESSAGE_BODY: Final = 8 * 1024 * 1024
-CONNECTIONS: Final = 256
-"""At once to one module."""
+LARGEST_REFUSAL: Final = 65_536
+"""Bytes of an answer to a WebSocket's handshake."""
 _CHUNK: Final = 65_536
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -40,6 +49,14 @@ class BodyTooLarge(Exception):
         super().__init__(limit)
 
 
+class NotUpgraded(Exception):
+    """The module's answer to the handshake of a WebSocket was another than to switch protocols."""
+
+    def __init__(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+        super().__init__(status)
+
+
 @dataclass
 class Answer:
     """``body`` is whole, or comes in chunks; ``close`` gives back what it came through."""
@@ -49,17 +66,25 @@ class Answer:
     body: bytes | AsyncIterator[bytes]
     response: ClientResponse | None = None
 
+    @property
+    def is_event_stream(self) -> bool:
+        """Server-sent events, which come when there are any and never end by themselves."""
+        return self.response is not None and self.response.content_type == "text/event-stream"
+
     def close(self) -> None:
         if self.response is not None:
             self.response.close()
 
 
 class Upstreams:
-    """Connections to modules that serve on a port or a socket, kept for the next request."""
+    """Connections to modules that serve on a port or a socket, kept for the next request.
+
+    How many there are at once is bounded by whoever asks.
+    """
 
     def __init__(self) -> None:
-        self._tcp: ClientSession | None = None
-        self._unix: dict[str, ClientSession] = {}
+        self._sessions: dict[tuple[str, bool], ClientSession] = {}
+        """By path (empty for ports), and whether they are for WebSockets."""
 
     async def send(
         self,
@@ -76,16 +101,41 @@ class Upstreams:
         return await self._direct(where, method, uri, headers, body)
 
     async def close(self) -> None:
-        for session in (self._tcp, *self._unix.values()):
-            if session is not None:
-                await session.close()
+        for session in self._sessions.values():
+            await session.close()
 
     async def forget(self, conversation: Conversation) -> None:
         """The module is gone, and with it the socket it served on."""
         where = address_of(conversation)
-        session = self._unix.pop(where, None) if isinstance(where, str) else None
-        if session is not None:
-            await session.close()
+        if isinstance(where, str):
+            for key in [key for key in self._sessions if key[0] == where]:
+                await self._sessions.pop(key).close()
+
+    async def websocket(
+        self,
+        where: SocketAddress | str,
+        uri: str,
+        headers: Sequence[tuple[str, str]],
+        protocols: Sequence[str],
+        largest_message: int,
+        close_within: float,
+    ) -> ClientWebSocketResponse[bool]:
+        """``Unreachable``; ``NotUpgraded`` with what the module has answered instead."""
+        try:
+            return await self._session(where, websocket=True).ws_connect(
+                URL(_base(where) + uri, encoded=True),
+                headers=CIMultiDict(headers),
+                protocols=protocols,
+                autoclose=False,
+                autoping=False,
+                max_msg_size=largest_message,
+                decode_text=False,
+                timeout=ClientWSTimeout(ws_close=close_within),
+            )
+        except WSServerHandshakeError as error:
+            raise Unreachable(f"its handshake is wrong: {error.message}") from error
+        except (ClientError, OSError, ValueError) as error:
+            raise Unreachable(f"{type(error).__name__}: {error}") from error
 
     async def _direct(
         self,
@@ -95,10 +145,13 @@ class Upstreams:
         headers: Sequence[tuple[str, str]],
         body: AsyncIterator[bytes] | bytes | None,
     ) -> Answer:
-        base = "http://module" if isinstance(where, str) else _base(where)
         try:
             response = await self._session(where).request(
-                method, URL(base + uri, encoded=True), headers=CIMultiDict(headers), data=body, allow_redirects=False
+                method,
+                URL(_base(where) + uri, encoded=True),
+                headers=CIMultiDict(headers),
+                data=body,
+                allow_redirects=False,
             )
         except (ClientError, OSError, ValueError) as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from error
@@ -127,14 +180,13 @@ class Upstreams:
             raise Unreachable("it answered with a header that HTTP cannot carry")
         return Answer(answer.status_code, list(answer.headers.items()), answer.body or b"")
 
-    def _session(self, where: SocketAddress | str) -> ClientSession:
-        if isinstance(where, str):
-            if where not in self._unix:
-                self._unix[where] = _session(UnixConnector(where, limit=CONNECTIONS))
-            return self._unix[where]
-        if self._tcp is None:
-            self._tcp = _session(TCPConnector(limit=0, limit_per_host=CONNECTIONS))
-        return self._tcp
+    def _session(self, where: SocketAddress | str, *, websocket: bool = False) -> ClientSession:
+        path = where if isinstance(where, str) else ""
+        session = self._sessions.get((path, websocket))
+        if session is None:
+            connector = UnixConnector(path, limit=0) if path else TCPConnector(limit=0)
+            session = self._sessions[path, websocket] = _session(connector, websocket=websocket)
+        return session
 
 
 def address_of(conversation: Conversation) -> SocketAddress | str | None:
@@ -152,18 +204,35 @@ def address_of(conversation: Conversation) -> SocketAddress | str | None:
     return listen if listen.startswith("/") else None
 
 
-def _base(where: SocketAddress) -> str:
+def _base(where: SocketAddress | str) -> str:
+    if isinstance(where, str):
+        return "http://module"
     return f"http://[{where.host}]:{where.port}" if ":" in where.host else f"http://{where.host}:{where.port}"
 
 
-def _session(connector: TCPConnector | UnixConnector) -> ClientSession:
+def _session(connector: TCPConnector | UnixConnector, *, websocket: bool) -> ClientSession:
     return ClientSession(
         connector=connector,
+        middlewares=(_only_upgraded,) if websocket else (),
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
     )
+
+
+async def _only_upgraded(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+    """aiohttp follows redirects of a handshake, to wherever they lead, and forgets the body of a refusal."""
+    response = await send(request)
+    if response.status == 101:
+        return response
+    try:
+        body = b""
+        while len(body) < LARGEST_REFUSAL and (part := await response.content.read(LARGEST_REFUSAL - len(body))):
+            body += part
+    finally:
+        response.close()
+    raise NotUpgraded(response.status, list(response.headers.items()), body)
 
 
 async def _whole(body: AsyncIterator[bytes]) -> bytes:

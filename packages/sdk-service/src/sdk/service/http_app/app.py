@@ -152,12 +152,15 @@ def long_lived(request: web.Request) -> None:
         request.config_dict[SERVICE].in_flight.leave(slot)
 
 
-def bound_intake(request: web.Request, rate: float, burst: int, flooded: Callable[[], None]) -> None:
+def bound_intake(request: web.Request, rate: float, burst: int, flooded: Callable[[], None]) -> RateLimiter:
     """For a connection that goes on for long: who sends over ``rate`` bytes a second, or ``burst`` at once, is cut off,
-    whatever they are; ``flooded`` is told. A parser may swallow without end what never becomes a message."""
+    whatever they are; ``flooded`` is told. A parser may swallow without end what never becomes a message: where only
+    that is meant, bytes that became one are given back to the result, ``take("", -bytes)``."""
+    limiter = RateLimiter(rate, burst, keys=1)
     bound = getattr(request.protocol, "bound_intake", None)
     if bound is not None:
-        bound(RateLimiter(rate, burst, keys=1), flooded)
+        bound(limiter, flooded)
+    return limiter
 
 
 class _Gate:
