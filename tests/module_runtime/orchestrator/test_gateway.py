@@ -125,6 +125,18 @@ async def test_a_client_cannot_say_what_only_the_gateway_knows() -> None:
     assert not {"x-auth-subject", "forwarded", "x-private", "proxy-authorization"} & set(heard)
 
 
+async def test_a_header_that_is_no_text_goes_no_further() -> None:
+    async with gateway(web_module()) as client:
+        async with client.get("/hello/x") as answer:
+            reader, writer = await asyncio.open_connection(answer.url.host, answer.url.port)
+        writer.write(b"GET /hello/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Name: \xff\r\n\r\n")
+        refused = await reader.read()
+        writer.close()
+    assert refused.startswith(b"HTTP/1.1 400")
+    assert b"ERR_HEADER" in refused
+    assert b"X-Name is not UTF-8" in refused
+
+
 async def test_an_endpoint_with_auth_is_served_to_those_who_are_known() -> None:
     async with gateway(web_module()) as client:
         async with client.get("/secret") as answer:

@@ -24,7 +24,7 @@ from sdk.module_runtime.orchestrator.lasting import Lasting, TooMany
 from sdk.module_runtime.orchestrator.refusal import COME_AGAIN, Refused, too_late, unreachable
 from sdk.module_runtime.orchestrator.upstream import BodyTooLarge, Upstreams
 from sdk.module_runtime.orchestrator.websockets import WebSockets, is_websocket
-from sdk.service.http_app.errors import error_response
+from sdk.service.http_app import error_response, unreadable_header
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ class Gateway:
         request_id = given if given and _REQUEST_ID.fullmatch(given) else self._request_id()
         module_id = ""
         try:
+            if (unreadable := unreadable_header(request)) is not None:
+                raise Refused(400, "ERR_HEADER", f"the header {unreadable} is not UTF-8")
             route = self._route(request)
             module_id = route.module_id
             response = await self._pass_on(request, route, request_id)

@@ -1,6 +1,14 @@
 """HTTP services on aiohttp: an application with limits, health, metrics and one error form; and how to run it."""
 
-from sdk.service.http_app.app import REQUEST_ID, SERVICE, bound_intake, client_address, create_app, long_lived
+from sdk.service.http_app.app import (
+    REQUEST_ID,
+    SERVICE,
+    bound_intake,
+    client_address,
+    create_app,
+    long_lived,
+    unreadable_header,
+)
 from sdk.service.http_app.connection_log import ConnectionLog
 from sdk.service.http_app.errors import error_response
 from sdk.service.http_app.limits import InFlight, Limits, RateLimiter
@@ -22,4 +30,5 @@ __all__ = [
     "long_lived",
     "running",
     "serve",
+    "unreadable_header",
 ]

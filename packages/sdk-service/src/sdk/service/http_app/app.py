@@ -199,7 +199,8 @@ class _Gate:
 
     async def _answer(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
         try:
-            _refuse_what_is_not_text(request)
+            if (unreadable := unreadable_header(request)) is not None:
+                raise web.HTTPBadRequest(text=f"the header {unreadable} is not UTF-8")
             if request.path in OPERATIONS:
                 return await handler(request)
             client = client_address(request, self._limits.trusted_proxies)
@@ -291,14 +292,16 @@ class _Gate:
                 headers["Access-Control-Allow-Private-Network"] = "true"
 
 
-def _refuse_what_is_not_text(request: web.Request) -> None:
-    """aiohttp hands on a header that is not UTF-8 as text that cannot be written, compared or stored."""
+def unreadable_header(request: web.BaseRequest) -> str | None:
+    """The name of a header that is not UTF-8: aiohttp hands it on as text that cannot be written, compared or stored.
+    None if all are."""
     for name, value in request.raw_headers:
         if not value.isascii():
             try:
                 value.decode()
             except UnicodeDecodeError:
-                raise web.HTTPBadRequest(text=f"the header {name.decode('ascii', 'replace')} is not UTF-8") from None
+                return name.decode("ascii", "replace")
+    return None
 
 
 def _route(request: web.Request) -> str:
