@@ -17,14 +17,18 @@ from sdk.module_runtime.orchestrator.conversation import Conversation
 from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.listeners import Listener
 from sdk.module_runtime.orchestrator.orphans import INSTANCE_MARK, end_marked
+from sdk.module_runtime.orchestrator.port_leases import NoPort
 from sdk.module_runtime.orchestrator.process import Process
 from sdk.module_runtime.orchestrator.stack import resolved
 from sdk.module_runtime.orchestrator.transports import StdioTransport
 from sdk.module_runtime.protocol.init import InitBlob, parse_socket_address
+from sdk.module_runtime.protocol.messages import Announce
+from sdk.module_runtime.protocol.services import Endpoint
 from sdk.module_runtime.secrets.redaction import register_secret
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
 
     from aiohttp import ClientSession
@@ -55,15 +59,19 @@ class Setting:
     session: ClientSession
     logs: LogCollector
     clock: Callable[[], float]
+    listening: socket.socket | None = None
+    """What every instance inherits."""
 
 
 class Instance:
+    """The ``conversation`` of a command is the orchestrator's alone: it says where the command serves."""
+
     def __init__(
         self,
         id_: str,
         setting: Setting,
         process: Process,
-        conversation: Conversation | None = None,
+        conversation: Conversation,
         listener: Listener | None = None,
     ) -> None:
         self.id = id_
@@ -78,15 +86,36 @@ class Instance:
         ``listen`` is where an earlier instance has served, if this one shall serve there again.
         """
         id_ = str(uuid4())
+        if setting.module.kind == "command":
+            return await cls._start_command(id_, setting, listen)
         module = resolved(setting.module, setting.board.urls)
-        setting = replace(setting, module=module.model_copy(update={"listen": listen or module.listen}))
+        listen = _where(setting.listening) or listen or module.listen
+        setting = replace(setting, module=module.model_copy(update={"listen": listen}))
         environment = {**setting.environment, **module.environment, INSTANCE_MARK: id_}
-        if setting.module.kind == "module":
-            return await cls._start_module(id_, setting, {**environment, "PYWATT_MODULE_ID": setting.name})
-        process = await Process.start(
-            setting.program, setting.module.command, environment, setting.module.directory, setting.logs
-        )
-        return cls(id_, setting, process)
+        return await cls._start_module(id_, setting, {**environment, "PYWATT_MODULE_ID": setting.name})
+
+    @classmethod
+    async def _start_command(cls, id_: str, setting: Setting, earlier: str | None) -> Instance:
+        conversation = Conversation(setting.name, "", setting.board, setting.logs.note, setting.clock)
+        try:
+            port = _own_port(setting, conversation, earlier) if setting.module.wants_port else None
+            module = resolved(setting.module, setting.board.urls, port)
+            process = await Process.start(
+                setting.program,
+                module.command,
+                {**setting.environment, **module.environment, INSTANCE_MARK: id_},
+                module.directory,
+                setting.logs,
+                listening=setting.listening,
+            )
+        except BaseException:
+            await _give_back(None, None, conversation)
+            raise
+        # The gateway sends it all that stands below its mount.
+        endpoints = [Endpoint(path="/{path:.*}", methods=["*"])] if module.mount else []
+        listen = _where(setting.listening) or urlsplit(module.ready_url or "").netloc
+        conversation.announce(Announce(listen=listen, endpoints=endpoints))
+        return cls(id_, replace(setting, module=module), process, conversation)
 
     @classmethod
     async def _start_module(cls, id_: str, setting: Setting, environment: Mapping[str, str]) -> Instance:
@@ -108,6 +137,7 @@ class Instance:
                 stdio,
                 errors=setting.logs,
                 clock=setting.clock,
+                listening=setting.listening,
             )
             stdio.attach(process)
             stdio.send(init)
@@ -118,10 +148,9 @@ class Instance:
 
     async def until_ready(self) -> None:
         """Until the module says that it is ready. That its port is open is not enough."""
-        if self.conversation is not None:
-            await self.conversation.announced.wait()
-            if self.setting.module.identify == "listener":
-                await self._until_bound(self.conversation)
+        await self.conversation.announced.wait()
+        if self.setting.module.identify == "listener":
+            await self._until_bound(self.conversation)
         if self.setting.module.ready_url is not None:
             while not await self._answers(self.setting.module.ready_url):  # noqa: ASYNC110 - see below
                 await asyncio.sleep(_ASK_EVERY)  # another program has no event to wait for
@@ -129,9 +158,9 @@ class Instance:
     @property
     def address(self) -> str | None:
         """``host:port`` where it has said that it serves; None for messages, or a socket."""
-        if self.conversation is None:
-            return urlsplit(self.setting.module.ready_url or "").netloc or None
         announcement = self.conversation.announcement
+        if announcement is not None and self.setting.module.kind == "command":
+            return announcement.listen or None
         address = parse_socket_address(announcement.listen) if announcement is not None else None
         return announcement.listen if announcement is not None and address is not None and address.port else None
 
@@ -151,13 +180,12 @@ class Instance:
         if self.address is not None:
             self.setting.board.urls[self.setting.name] = f"http://{self.address}"
         self._tell(happenings.READY)
-        if self.conversation is not None:
-            self.conversation.is_ready = True
-            self.setting.board.enter(self.conversation)
+        self.conversation.is_ready = True
+        self.setting.board.enter(self.conversation)
 
     async def until_hung(self) -> None:
         """Until the module has answered no heartbeat, or left its input unread, for too long."""
-        if self.conversation is None or self.process.input is None:
+        if self.process.input is None:
             await asyncio.get_running_loop().create_future()
             return
         limit, pipe = self.setting.module.hung_after, self.process.input
@@ -169,8 +197,8 @@ class Instance:
 
     async def stop(self, patience: float) -> int:
         """Shutdown message, SIGTERM, SIGKILL to the group, within ``patience`` seconds. The exit status."""
-        if self.conversation is not None:
-            self.conversation.shutdown()
+        self.conversation.shutdown()
+        if self.setting.module.kind == "module":
             try:
                 async with asyncio.timeout(patience / 2):
                     return await self.process.wait()
@@ -206,6 +234,22 @@ async def _is_open(address: SocketAddress) -> bool:
         return False
     writer.close()
     return True
+
+
+def _where(listening: socket.socket | None) -> str | None:
+    if listening is None:
+        return None
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _own_port(setting: Setting, conversation: Conversation, earlier: str | None) -> int:
+    """The port of an instance before this one, if it is free."""
+    address = parse_socket_address(earlier or "")
+    if address is not None:
+        with contextlib.suppress(NoPort):
+            return setting.board.lease_port(conversation, address.port)
+    return setting.board.lease_port(conversation)
 
 
 def _listen(setting: Setting, conversation: Conversation) -> str:

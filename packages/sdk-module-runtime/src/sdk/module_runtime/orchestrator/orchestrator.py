@@ -16,17 +16,19 @@ from sdk.module_runtime.orchestrator.listeners import ChannelSetup
 from sdk.module_runtime.orchestrator.supervisor import Supervisor, log_line
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from sdk.module_runtime.protocol.init import parse_socket_address
+from sdk.service.http_app.server import listen
 from sdk.service.http_app.server import running as http_running
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from sdk.module_runtime.orchestrator.conversation import Conversation
     from sdk.module_runtime.orchestrator.gateway import Authorizer, Gateway
     from sdk.module_runtime.orchestrator.registration import Registrar
     from sdk.module_runtime.orchestrator.stack import Gateway as GatewaySettings
-    from sdk.module_runtime.orchestrator.stack import Registration, Stack
+    from sdk.module_runtime.orchestrator.stack import Module, Registration, Stack
 
 _log = get_logger(__name__)
 
@@ -75,6 +77,7 @@ class Orchestrator:
                     self._on_change,
                     on_line=self._on_line,
                     marks=self._marks,
+                    listening=_inherited(name, module, running),
                 )
                 for name, module in self.stack.modules.items()
             }
@@ -141,6 +144,20 @@ class Orchestrator:
             await asyncio.gather(watching, return_exceptions=True)
             server.close()
             await registrar.close()
+
+
+def _inherited(name: str, module: Module, running: AsyncExitStack) -> socket.socket | None:
+    """The socket that all instances of a module inherit; open as long as the stack runs."""
+    address = parse_socket_address(module.listen)
+    if not module.inherit or address is None:
+        return None
+    try:
+        listening = listen(address.host, address.port)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"modules.{name}.listen: {error}") from error
+    running.callback(listening.close)
+    listening.setblocking(True)  # as programs expect it that know nothing of event loops
+    return listening
 
 
 async def run_stack(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from sdk.module_runtime.orchestrator.pipes import InputPipe, OutputPipe
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 
 _LAUNCHER: Final = """
 import ctypes, os, signal, sys
-parent, program = int(sys.argv[1]), sys.argv[2]
+parent, passed, program = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 if ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL) != 0:
     sys.exit("prctl(PR_SET_PDEATHSIG): " + os.strerror(ctypes.get_errno()))
 if os.getppid() != parent:
     sys.exit("the orchestrator died before the module started")
+if passed >= 0:
+    os.dup2(passed, 3)
+    if passed != 3:
+        os.close(passed)
+    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
 try:
-    os.execv(program, sys.argv[3:])
+    os.execv(program, sys.argv[4:])
 except OSError as error:
     sys.exit(f"{program} cannot be started: {error.strerror}")
 """
@@ -62,17 +68,21 @@ class Process:
         *,
         errors: Sink | None = None,
         clock: Callable[[], float] | None = None,
+        listening: socket.socket | None = None,
     ) -> Process:
         """Start ``program`` with ``arguments`` (the first is its name). ``OSError`` if no process can be made.
 
         Its standard error goes to ``errors``, or where its output goes. With ``clock`` it has an ``input``.
+        It inherits ``listening``, as systemd passes sockets.
         """
+        passed = -1 if listening is None else listening.fileno()
         popen = _spawn(
-            [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), program, *arguments],
+            [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(passed), program, *arguments],
             environment,
             directory,
             with_input=clock is not None,
             with_errors=errors is not None,
+            passed=() if listening is None else (passed,),
         )
         process = cls(popen, output, errors)
         if clock is not None and popen.stdin is not None:
@@ -129,6 +139,7 @@ def _spawn(
     *,
     with_input: bool,
     with_errors: bool,
+    passed: Sequence[int],
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
@@ -139,4 +150,5 @@ def _spawn(
         cwd=directory,
         env=dict(environment),
         start_new_session=True,
+        pass_fds=passed,
     )

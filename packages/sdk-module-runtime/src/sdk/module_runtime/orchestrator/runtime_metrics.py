@@ -60,9 +60,8 @@ class RuntimeMetrics(Collector):
             if used is not None:
                 memory.add_metric([name], used[0])
                 processor.add_metric([name], used[1])
-            if instance.conversation is not None:
-                received.add_metric([name], instance.conversation.received)
-                refused.add_metric([name], instance.conversation.refused)
+            received.add_metric([name], instance.conversation.received)
+            refused.add_metric([name], instance.conversation.refused)
         yield from (state, restarts, received, refused, memory, processor)
         yield from self._channels.collect()
         gateway = self._orchestrator.gateway

@@ -9,6 +9,8 @@ InitBlob, and it is ready once it has announced itself (and ``ready_url``, if th
 
 ``${name.url}`` in a command or an environment is the base URL of another module that this one comes ``after``.
 
+``${port}`` in a command's ``command``, ``environment`` and ``ready_url`` is a port that each instance has for itself.
+
 A module gets a clean environment: a few variables every program needs (``KEPT``), what ``environment`` sets, and
 those variables of the orchestrator that ``pass_environment`` names. It runs in ``directory``, which is relative to
 the stack file, and by default where that file stands.
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _LARGEST: Final = 1 << 20
+PORT: Final = "${port}"
 _REFERENCE: Final = re.compile(r"\$\{([a-z][a-z0-9-]{0,62})\.url\}")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -89,6 +92,9 @@ class Module(_Table):
     ready_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")] | None = None
     listen: Annotated[str, StringConstraints(min_length=1, max_length=255)] = "127.0.0.1:0"
     """Where a module of kind ``module`` serves: ``ip:port`` (0: one of its choice, which it announces), or a path."""
+    inherit: bool = False
+    """The orchestrator listens at ``listen`` (``ip:port``) and hands the socket on, as systemd does (``LISTEN_FDS``):
+    who connects while no instance is there waits for the next one."""
     channels: list[Literal["unix", "tcp"]] = ["unix"]
     """What it may connect to besides its standard streams; ``tcp`` is TLS if the stack has ``tls``."""
     identify: Literal["token", "listener"] = "token"
@@ -114,7 +120,18 @@ class Module(_Table):
     def _ready_somehow(self) -> Self:
         if self.kind == "command" and self.ready_url is None:
             raise ValueError("a command needs a ready_url, by which it is seen to be ready")
+        if self.inherit and parse_socket_address(self.listen) is None:
+            raise ValueError("inherit needs an ip:port in listen")
+        if self.inherit and self.identify == "listener":
+            raise ValueError("a module built with the Rust SDK takes no socket: leave out inherit")
+        if self.kind == "module" and self.wants_port:
+            raise ValueError("${port} is for commands; a module is told where to listen")
         return self
+
+    @property
+    def wants_port(self) -> bool:
+        """Whether each instance of this command has a port for itself."""
+        return any(PORT in text for text in (*self.command, *self.environment.values(), self.ready_url or ""))
 
 
 class Gateway(_Table):
@@ -302,15 +319,17 @@ def references(module: Module) -> list[str]:
     return sorted({match[1] for text in texts for match in _REFERENCE.finditer(text)})
 
 
-def resolved(module: Module, urls: Mapping[str, str]) -> Module:
-    """The module with the addresses of others put in. ``ConfigurationError`` if one has none."""
+def resolved(module: Module, urls: Mapping[str, str], port: int | None = None) -> Module:
+    """The module with the addresses of others put in, and its port. ``ConfigurationError`` if one has none."""
 
     def put_in(text: str) -> str:
+        text = text if port is None else text.replace(PORT, str(port))
         return _REFERENCE.sub(lambda match: _url_of(match[1], urls), text)
 
     command = [put_in(text) for text in module.command]
     environment = {name: put_in(value) for name, value in module.environment.items()}
-    return module.model_copy(update={"command": command, "environment": environment})
+    ready_url = module.ready_url and put_in(module.ready_url)
+    return module.model_copy(update={"command": command, "environment": environment, "ready_url": ready_url})
 
 
 def _url_of(name: str, urls: Mapping[str, str]) -> str:

@@ -17,10 +17,11 @@ from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.instance import Instance, Setting
 from sdk.module_runtime.orchestrator.lifecycle import Event, RestartBudget, State, after
 from sdk.module_runtime.orchestrator.logs import LogCollector
-from sdk.module_runtime.orchestrator.stack import environment_of, program_of
+from sdk.module_runtime.orchestrator.stack import PORT, environment_of, program_of
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
 
     from aiohttp import ClientSession
@@ -53,12 +54,13 @@ class Supervisor:
         *,
         on_line: Callable[[str, str, str], None] | None = None,
         marks: Mapping[str, str] | None = None,
+        listening: socket.socket | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """``ConfigurationError`` if the module's program, directory or environment is missing.
 
-        ``on_line(module, level, line)`` takes what the module writes.
+        ``on_line(module, level, line)`` takes what the module writes. Every process inherits ``listening``.
         """
         self.name, self.module, self.state = name, module, State.STOPPED
         self.ready = asyncio.Event()
@@ -79,6 +81,7 @@ class Supervisor:
             session,
             self._logs,
             clock,
+            listening,
         )
         self._budget = self._full_budget()
         self._wanted, self._ended, self._again = True, False, False
@@ -123,8 +126,11 @@ class Supervisor:
 
     async def replace(self) -> None:
         """A new instance serves before the old one is asked to end. ``NotReplaced`` if it does not get ready."""
-        if self.module.kind == "command":
-            raise NotReplaced(f"{self.name} is a command, which serves where its ready_url says: restart it")
+        if self.module.kind == "command" and PORT not in (self.module.ready_url or ""):
+            raise NotReplaced(
+                f"{self.name} is a command that is always asked at the same place: restart it, "
+                f"or let its command and ready_url name {PORT}, which is another for each instance"
+            )
         task = asyncio.get_running_loop().create_task(self._replace())
         self._replacements.add(task)
         task.add_done_callback(self._replaced)
