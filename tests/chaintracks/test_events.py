@@ -14,7 +14,7 @@ from sdk.chaintracks.store.migrations import MIGRATIONS
 from sdk.chaintracks.store.opening import sql_store
 from sdk.service.database import Database
 from sdk.service.migrations import downgrade, upgrade
-from support.databases import DIALECTS, empty_database
+from support.databases import DIALECTS, LENT, empty_database
 from support.header_rig import GENESIS, grown, raw
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def database_of(dialect: str, folder: Path) -> AsyncIterator[Database]:
             yield database
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", [*DIALECTS, *LENT])
 async def test_a_cursor_gives_what_listeners_heard(dialect: str, tmp_path: Path) -> None:
     first = grown([GENESIS], 8)
     second = grown(first[:5], 6, salt="x")
@@ -61,7 +61,7 @@ async def test_a_cursor_gives_what_listeners_heard(dialect: str, tmp_path: Path)
         assert await chain.store.events_after(2) == []
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", [*DIALECTS, *LENT])
 async def test_a_second_process_over_one_store_hears_every_event_in_order(dialect: str, tmp_path: Path) -> None:
     headers = grown([GENESIS], 7)
     async with database_of(dialect, tmp_path) as database:

@@ -12,7 +12,7 @@ from sdk.chaintracks.store.migrations import MIGRATIONS
 from sdk.chaintracks.store.opening import sql_store
 from sdk.service.database import Database
 from sdk.service.migrations import downgrade, installed, status, upgrade
-from support.databases import DIALECTS, empty_database
+from support.databases import DIALECTS, LENT, empty_database
 from support.header_rig import GENESIS, grown, raw
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", [*DIALECTS, *LENT])
 async def test_migrations_and_the_chain_work_on(dialect: str, tmp_path: Path) -> None:
     with empty_database(dialect, tmp_path) as (url, schema):
         async with await Database.open(url, schema=schema) as database:

@@ -18,7 +18,7 @@ from sdk.monitor.storage.task_rows import all_tasks, claim, recent_log
 from sdk.monitor.tasks.base import TaskResult
 from sdk.service.database import Database
 from sdk.service.migrations import upgrade
-from support.databases import DIALECTS, empty_database
+from support.databases import DIALECTS, LENT, empty_database
 from support.monitor_rig import ScriptedBackend, ScriptedTask
 from support.wallet_rows import TestClock
 
@@ -32,7 +32,7 @@ def clock() -> TestClock:
     return TestClock()
 
 
-@pytest.fixture(params=DIALECTS)
+@pytest.fixture(params=(*DIALECTS, *LENT))
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     with empty_database(request.param, tmp_path) as (url, schema):
         async with await Database.open(url, schema=schema) as opened:

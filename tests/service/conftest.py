@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from sdk.service.database import Database
 from support import things
-from support.databases import empty_database
+from support.databases import LENT, empty_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -33,15 +33,14 @@ def mariadb(tmp_path: Path) -> Iterator[tuple[str, str | None]]:
         yield address
 
 
-@pytest.fixture(params=["sqlite", "memory", "postgresql", "mariadb"])
-def address(request: pytest.FixtureRequest) -> tuple[str, str | None]:
-    """URL and schema of an empty database, on each dialect."""
-    if request.param == "sqlite":
-        return request.getfixturevalue("sqlite_url"), None
+@pytest.fixture(params=["sqlite", "memory", "postgresql", "mariadb", *LENT])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str | None]]:
+    """URL and schema of an empty database, on each dialect, and lent by an orchestrator."""
     if request.param == "memory":
-        return "sqlite://", None
-    found: tuple[str, str | None] = request.getfixturevalue(request.param)
-    return found
+        yield "sqlite://", None
+        return
+    with empty_database(request.param, tmp_path) as found:
+        yield found
 
 
 @pytest_asyncio.fixture

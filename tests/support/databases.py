@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
+from support.lent_databases import lent_database
 from support.requirements import server_url
 
 if TYPE_CHECKING:
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIALECTS = ("sqlite", "postgresql", "mariadb")
+LENT = tuple(f"lent {dialect}" for dialect in DIALECTS)
+"""The same, which an orchestrator lends to this process as to a module."""
 
 
 @contextmanager
 def empty_database(dialect: str, folder: Path) -> Iterator[tuple[str, str | None]]:
     """URL and schema for ``Database.open``."""
+    if dialect in LENT:
+        with lent_database(dialect.removeprefix("lent "), folder) as (url, *_):
+            yield url, None
+        return
     if dialect == "sqlite":
         yield f"sqlite:///{folder}/test.db", None
         return

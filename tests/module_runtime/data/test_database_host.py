@@ -94,7 +94,7 @@ def test_every_operation_of_the_wire_is_served() -> None:
     from sdk.module_runtime.orchestrator.hosts import cache, database
 
     cases = json.loads(vectors("module-runtime", "15_service_operations.json").read_text())["cases"]
-    for service, served in (("Database", database._OPERATIONS), ("Cache", {*cache._OPERATIONS, "close"})):
+    for service, served in (("Database", {*database._OPERATIONS, "close"}), ("Cache", {*cache._OPERATIONS, "close"})):
         wanted = {case["operation"] for case in cases if case["service_type"] == service}
         assert wanted
         assert wanted <= set(served)

@@ -8,7 +8,7 @@ import pytest_asyncio
 from sdk.service.database import Database
 from sdk.service.migrations import upgrade
 from sdk.wallet.storage.migrations import MIGRATIONS
-from support.databases import DIALECTS, empty_database
+from support.databases import DIALECTS, LENT, empty_database
 from support.storage_rig import Rig
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sdk.core.storage import AuthId
 
 
-@pytest.fixture(params=DIALECTS)
+@pytest.fixture(params=(*DIALECTS, *LENT))
 def any_address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str | None]]:
     """URL and schema of an empty database, on each dialect."""
     with empty_database(request.param, tmp_path) as address:

@@ -22,6 +22,7 @@ from sdk.module_runtime.module.messaging import Messaging
 from sdk.module_runtime.module.requests import Requests
 from sdk.module_runtime.module.stdio import Stdio
 from sdk.module_runtime.port_negotiation.negotiator import PortNegotiator
+from sdk.module_runtime.process_link import ProcessLink, set_process_link
 from sdk.module_runtime.protocol.extensions import DRAIN, HELLO, ExtensionCall
 from sdk.module_runtime.protocol.messages import Announce
 from sdk.module_runtime.secrets.client import SecretClient
@@ -97,6 +98,7 @@ class _Module:
 
     async def serve(self, build: Build, secrets: Sequence[str]) -> None:
         init, options = self._init, self._options
+        set_process_link(ProcessLink(self._links, asyncio.get_running_loop()))
         async with SecretClient(OrchestratorProvider(self._links)) as client:
             await client.get_many(secrets)
             app = await build(ModuleContext(init.module_id, init.env, client, self._links, self._messages))

@@ -24,6 +24,7 @@ from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.membership import LAST_WORDS, Membership
 from sdk.module_runtime.module.messaging import Messaging
 from sdk.module_runtime.module.requests import Requests
+from sdk.module_runtime.process_link import ProcessLink, set_process_link
 from sdk.module_runtime.protocol.extensions import DRAIN, HELLO, ExtensionCall, Hello
 from sdk.module_runtime.protocol.messages import Announce
 from sdk.module_runtime.secrets.client import SecretClient
@@ -108,6 +109,7 @@ class ChannelledModule:
     async def _serve(
         self, build: Build, secrets: Sequence[str], listen: SocketAddress | str, environ: Mapping[str, str]
     ) -> None:
+        set_process_link(ProcessLink(self._links, asyncio.get_running_loop()))
         provider = chosen_provider(environ, first=OrchestratorProvider(self._links))
         async with SecretClient(provider) as client:
             await client.get_many(secrets)

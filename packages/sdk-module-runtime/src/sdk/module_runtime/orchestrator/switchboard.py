@@ -18,6 +18,7 @@ from sdk.module_runtime.protocol.extensions import (
     MESSAGE_PACK,
     ROUTED_ANSWER,
     SECRETS,
+    SESSIONS,
     RoutedError,
 )
 from sdk.service.logging import get_logger
@@ -63,7 +64,7 @@ class Switchboard:
     def extensions(self) -> list[str]:
         """What is announced in every InitBlob."""
         secrets = [SECRETS] if self.keeper is not None else []
-        return [CORRELATION, HELLO, MESSAGE_PACK, ROUTED_ANSWER, DRAIN, *secrets]
+        return [CORRELATION, HELLO, MESSAGE_PACK, ROUTED_ANSWER, DRAIN, SESSIONS, *secrets]
 
     def is_ready(self, module_id: str) -> bool:
         conversation = self.conversations.get(module_id)

@@ -6,6 +6,8 @@ A module's ``extension_call`` by extension, operation and ``params``:
 * ``routed_answer``: ``answer`` with ``{"request_id", "payload"}`` or ``{"request_id", "error": {"code", "message"}}``
   answers a ``routed_module_message``; the one who asked gets a ``routed_module_response``, which then has ``error``.
 * ``drain``: ``draining`` with ``{}`` says that the module takes no new requests.
+
+``sessions`` says that the Database service opens sessions: a ``service_request`` whose config has ``"session": true``.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ HELLO: Final = "hello"
 MESSAGE_PACK: Final = "msgpack"
 ROUTED_ANSWER: Final = "routed_answer"
 DRAIN: Final = "drain"
+SESSIONS: Final = "sessions"
 
 
 class ExtensionCall(WireStruct):

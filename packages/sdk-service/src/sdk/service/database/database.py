@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -59,6 +59,9 @@ class Database:
         isolation: str = "serializable",
     ) -> Database:
         """Connect to ``sqlite:///path``, ``postgresql+psycopg://…`` or ``mysql+pymysql://…``.
+
+        In a module, ``lent+sqlite://NAME``, ``lent+postgresql://NAME`` or ``lent+mysql://NAME`` is what its
+        orchestrator lends it under that name (sdk-module-runtime).
 
         ``schema`` names a PostgreSQL schema (made if missing) or a MySQL database. ``timeout``, in seconds, bounds the
         wait for a lock. ``writers`` and ``isolation`` are for servers; SQLite has one writer and is serializable.
@@ -151,12 +154,23 @@ def _bound(function: Callable[..., T], kwargs: dict[str, Any]) -> Callable[..., 
     return partial(function, **kwargs)
 
 
+_KINDS: Final = {
+    "sqlite": "sqlite",
+    "postgresql+psycopg": "postgresql",
+    "mysql+pymysql": "mysql",
+    "mariadb+pymysql": "mysql",
+    "lent+sqlite": "sqlite",
+    "lent+postgresql": "postgresql",
+    "lent+mysql": "mysql",
+}
+
+
 def parse_url(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError as exc:
         raise ConfigurationError("the database URL cannot be read: write e.g. sqlite:///wallet.db") from exc
-    if parsed.drivername in ("sqlite", "postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql"):
+    if parsed.drivername in _KINDS:
         return parsed
     raise ConfigurationError(
         f"databases of kind {parsed.drivername!r} are not supported: use sqlite:///path, "
@@ -168,15 +182,22 @@ def _backend(
     url: str, *, schema: str | None, read_only: bool, readers: int, writers: int, timeout: float, isolation: str
 ) -> Backend:
     parsed = parse_url(url)
-    if parsed.drivername == "sqlite":
+    kind = _KINDS[parsed.drivername]
+    if parsed.drivername.startswith("lent+"):
+        _check_lent(parsed)
+    if kind == "sqlite":
         from sdk.service.database.sqlite import SqliteBackend
+        from sdk.service.database.sqlite_place import place_of
 
         if schema is not None:
             raise ConfigurationError("SQLite has no schemas; name another file instead")
-        return SqliteBackend(parsed, read_only=read_only, readers=readers, timeout=timeout)
+        return SqliteBackend(
+            place_of(parsed, read_only, timeout), read_only=read_only, readers=readers, timeout=timeout
+        )
     from sdk.service.database.server import ServerBackend
 
     return ServerBackend(
+        kind,
         parsed,
         schema=schema,
         read_only=read_only,
@@ -185,3 +206,12 @@ def _backend(
         timeout=timeout,
         isolation=isolation,
     )
+
+
+def _check_lent(url: sa.URL) -> None:
+    try:
+        url.get_dialect()().create_connect_args(url)
+    except sa.exc.NoSuchModuleError as error:
+        raise ConfigurationError("a lent database needs sdk-module-runtime, which is not installed") from error
+    except sa.exc.ArgumentError as error:
+        raise ConfigurationError(str(error)) from error

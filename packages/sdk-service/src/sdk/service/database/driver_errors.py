@@ -47,6 +47,7 @@ _SQLITE = {
     "SQLITE_PROTOCOL": (StorageBusy, "{where} is contended; try again"),
     "SQLITE_NOMEM": (StorageUnavailable, "no memory is left to work on {where}"),
     "SQLITE_TOOBIG": (InvalidValue, "a value is larger than SQLite can hold: {detail}"),
+    "SDK_SESSION_LOST": (StorageUnavailable, "{where} cannot be reached: {detail}"),
     "SQLITE_MISMATCH": (InvalidValue, "a value has the wrong type: {detail}"),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 import pymysql
@@ -14,6 +13,7 @@ from sdk.core.errors import StorageBusy
 from sdk.service.database.borrow import Borrower
 from sdk.service.database.driver_errors import original, translate_mysql
 from sdk.service.database.json import json_options
+from sdk.service.database.where import where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +26,8 @@ CHUNK: Final = 512 * 1024
 """Bytes of one multi-row INSERT, far below any max_allowed_packet."""
 
 _GONE: Final = frozenset({0, 1053, 1077, 1927, 2006, 2013, 2055, 4031})
+_LOCK: Final = "CONCAT('sdk-', LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 40))"
+"""A lock belongs to the server, so its name tells the database, which a lent one's URL does not."""
 _SESSION: Final = (
     "SET time_zone = '+00:00', innodb_lock_wait_timeout = {timeout}, lock_wait_timeout = {timeout}, "
     "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE'"
@@ -38,7 +40,7 @@ class MysqlDriver:
     def __init__(self, url: sa.URL, *, schema: str | None, timeout: float, isolation: str) -> None:
         if schema is not None:
             url = url.set(database=schema)
-        self._where = f"the database {url.database or ''} on {url.host or 'localhost'}:{url.port or 3306}"
+        self._where = where(url, 3306)
         self._timeout = max(1, round(timeout))
         self._engine = sa.create_engine(
             url,
@@ -54,7 +56,6 @@ class MysqlDriver:
             **json_options(),
         )
         self._isolation = f"SET TRANSACTION ISOLATION LEVEL {isolation.upper()}"
-        self._lock = f"sdk-{hashlib.sha256((url.database or '').encode()).hexdigest()[:40]}"
         self._borrower = Borrower(url)
         self._check()
         self.key = "mariadb" if getattr(self._engine.dialect, "is_mariadb", False) else "mysql"
@@ -75,13 +76,13 @@ class MysqlDriver:
             cursor.execute("START TRANSACTION READ ONLY")
 
     def begin_migration(self, cursor: Any) -> None:
-        cursor.execute("SELECT GET_LOCK(%s, %s)", (self._lock, self._timeout))
+        cursor.execute(f"SELECT GET_LOCK({_LOCK}, %s)", (self._timeout,))
         if cursor.fetchone()[0] != 1:
             raise StorageBusy(f"{self._where} is being migrated by another process; try again")
         cursor.execute("START TRANSACTION")
 
     def end_migration(self, cursor: Any) -> None:
-        cursor.execute("SELECT RELEASE_LOCK(%s)", (self._lock,))
+        cursor.execute(f"SELECT RELEASE_LOCK({_LOCK})", ())
 
     def in_transaction(self, dbapi_connection: Any) -> bool:
         return bool(dbapi_connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)

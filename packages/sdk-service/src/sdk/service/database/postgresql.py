@@ -14,6 +14,7 @@ from sdk.core.errors import StorageError
 from sdk.service.database.borrow import Borrower
 from sdk.service.database.driver_errors import original, translate_postgresql
 from sdk.service.database.json import json_options
+from sdk.service.database.where import where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ class PostgresqlDriver:
     key = "postgresql"
 
     def __init__(self, url: sa.URL, *, schema: str | None, timeout: float, isolation: str, create: bool) -> None:
-        self._where = f"the database {url.database or ''} on {url.host or 'localhost'}:{url.port or 5432}"
+        self._where = where(url, 5432)
         self._engine = sa.create_engine(
             url,
             paramstyle="format",

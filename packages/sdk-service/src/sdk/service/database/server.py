@@ -198,6 +198,7 @@ class _Session:
 class ServerBackend:
     def __init__(
         self,
+        kind: str,
         url: sa.URL,
         *,
         schema: str | None,
@@ -209,7 +210,7 @@ class ServerBackend:
     ) -> None:
         if isolation not in ISOLATION:
             raise ConfigurationError(f"isolation {isolation!r} is not one of {', '.join(sorted(ISOLATION))}")
-        self._driver = _driver(url, schema=schema, timeout=timeout, isolation=isolation, create=not read_only)
+        self._driver = _driver(kind, url, schema=schema, timeout=timeout, isolation=isolation, create=not read_only)
         self._read_only = read_only
         self.figures = Figures(lambda: self._readers.waiting + self._writers.waiting)
         self._readers = Workers("database-reader", partial(self._session, write=False, timeout=timeout), readers)
@@ -241,9 +242,11 @@ class ServerBackend:
         self._writers.close()
 
 
-def _driver(url: sa.URL, *, schema: str | None, timeout: float, isolation: str, create: bool) -> ServerDriver:
+def _driver(
+    kind: str, url: sa.URL, *, schema: str | None, timeout: float, isolation: str, create: bool
+) -> ServerDriver:
     try:
-        if url.get_backend_name() == "postgresql":
+        if kind == "postgresql":
             from sdk.service.database.postgresql import PostgresqlDriver
 
             return PostgresqlDriver(url, schema=schema, timeout=timeout, isolation=isolation, create=create)
@@ -251,5 +254,4 @@ def _driver(url: sa.URL, *, schema: str | None, timeout: float, isolation: str, 
 
         return MysqlDriver(url, schema=schema, timeout=timeout, isolation=isolation)
     except ImportError as error:
-        extra = "postgresql" if url.get_backend_name() == "postgresql" else "mysql"
-        raise ConfigurationError(f"{error.name} is not installed: pip install 'sdk-service[{extra}]'") from error
+        raise ConfigurationError(f"{error.name} is not installed: pip install 'sdk-service[{kind}]'") from error

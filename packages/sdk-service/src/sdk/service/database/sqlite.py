@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from sdk.core.errors import ConfigurationError, StorageBusy, StorageError, StorageUnavailable
+from sdk.core.errors import StorageBusy, StorageError, StorageUnavailable
 from sdk.service.database.borrow import Borrower
 from sdk.service.database.driver_errors import translate_sqlite
 from sdk.service.database.jobs import Figures, Outcome
 from sdk.service.database.json import json_options
+from sdk.service.database.sqlite_place import is_lost
 from sdk.service.database.unit import Unit
 from sdk.service.database.workers import Workers
 from sdk.service.database.writer import Writer
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sdk.service.database.jobs import Job
+    from sdk.service.database.sqlite_place import SqlitePlace
 
 POLL: Final = (0.0005, 0.003)
 """Seconds between attempts to get a lock another process holds. SQLite's own waiting ends in naps of 100 ms, which lose
@@ -36,9 +36,10 @@ class SqliteDriver:
     key = "sqlite"
     error = sqlite3.Error
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, url: str = "sqlite://") -> None:
+        """``url`` names the dialect that its connections are of."""
         self._where = where
-        self._borrower = Borrower(sa.make_url("sqlite://"))
+        self._borrower = Borrower(sa.make_url(url))
         self.dialect = sa.create_engine("sqlite://", **json_options()).dialect
 
     def translate(self, error: BaseException) -> StorageError | None:
@@ -64,13 +65,12 @@ class _Reader:
     """A connection that runs read units, each in a snapshot of its own."""
 
     def __init__(self, driver: SqliteDriver, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._driver = driver
+        self._driver, self._connect = driver, connect
         self._connection = connect()
 
     def run(self, job: Job) -> Outcome:
-        connection = self._connection
         try:
-            connection.execute("BEGIN")
+            connection = self._begun()
         except sqlite3.Error as error:
             return Outcome(job, error=self._driver.translate(error) or error)
         unit = Unit(self._driver, connection)
@@ -83,8 +83,17 @@ class _Reader:
             unit.finish()
             return Outcome(job, error=self._driver.translate(error) or error)
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            connection.rollback()
+
+    def _begun(self) -> sqlite3.Connection:
+        try:
+            self._connection.execute("BEGIN")
+        except sqlite3.Error:
+            if not is_lost(self._connection):
+                raise
+            self._connection = self._connect()
+            self._connection.execute("BEGIN")
+        return self._connection
 
     def close(self) -> None:
         self._connection.close()
@@ -104,18 +113,9 @@ def _query_only(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class SqliteBackend:
-    """``path`` is None for a database in memory, whose one connection serves reads too."""
-
-    def __init__(self, url: sa.URL, *, read_only: bool, readers: int, timeout: float) -> None:
-        if url.query:
-            raise ConfigurationError(f"{url!s}: options after '?' are not understood; name only the file")
-        name = url.database
-        self._path = None if name in (None, "", ":memory:") else Path(str(name)).absolute()
-        self._read_only, self._timeout = read_only, timeout
-        where = "the database in memory" if self._path is None else str(self._path)
-        self._where = where
-        self.driver = SqliteDriver(where)
-        self._check_path()
+    def __init__(self, place: SqlitePlace, *, read_only: bool, readers: int, timeout: float) -> None:
+        self._place, self._timeout = place, timeout
+        self.driver = SqliteDriver(place.where, place.url)
         self._writer: Writer | None = None
         self.figures = Figures(lambda: self._readers.waiting + (self._writer.waiting if self._writer else 0))
         if not read_only:
@@ -127,7 +127,7 @@ class SqliteBackend:
             self._connect(write=False).close()
 
     def read(self, job: Job) -> None:
-        if self._path is None:
+        if self._place.has_one_connection:
             job.function = _query_only(job.function)
             self.write(job)
         else:
@@ -135,7 +135,7 @@ class SqliteBackend:
 
     def write(self, job: Job) -> None:
         if self._writer is None:
-            raise StorageUnavailable(f"{self._where} was opened read-only")
+            raise StorageUnavailable(f"{self._place.where} was opened read-only")
         self._writer.submit(job)
 
     migrate = write
@@ -149,27 +149,6 @@ class SqliteBackend:
         if self._writer is not None:
             self._writer.close()
 
-    def _check_path(self) -> None:
-        path = self._path
-        if path is None:
-            if self._read_only:
-                raise ConfigurationError("a database in memory cannot be read-only")
-            return
-        if not path.parent.is_dir():
-            raise StorageUnavailable(
-                f"the directory {path.parent} does not exist; create it, or name another database file"
-            )
-        if path.is_dir():
-            raise StorageUnavailable(f"{path} is a directory; name a database file")
-        if self._read_only and not path.exists():
-            raise StorageUnavailable(f"{path} does not exist; `sdk db upgrade` creates it")
-        if not self._read_only:
-            target = path if path.exists() else path.parent
-            if not os.access(target, os.W_OK):
-                raise StorageUnavailable(
-                    f"{target} cannot be written by this user; change its permissions or open it read-only"
-                )
-
     def _open_writer(self) -> Writer:
         try:
             return Writer(self.driver, partial(self._connect, write=True), self._begin, self.figures)
@@ -177,42 +156,16 @@ class SqliteBackend:
             raise self.driver.translate(error) or error from error
 
     def _connect(self, *, write: bool) -> sqlite3.Connection:
-        """R66: the pragmas stand on every connection."""
-        if self._path is None:
-            target, uri = ":memory:", False
-        else:
-            mode = "rwc" if write else "ro" if self._read_only else "rw"
-            target, uri = f"{self._path.as_uri()}?mode={mode}", True
         try:
-            connection = sqlite3.connect(
-                target,
-                uri=uri,
-                timeout=self._timeout,
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=512,
-            )
+            connection = self._place.connect(write=write)
         except sqlite3.Error as error:
             raise self.driver.translate(error) or error from error
         try:
-            self._prepare(connection, write=write)
+            self._retrying(lambda: self._place.prepare(connection, write=write))
         except BaseException as error:
             connection.close()
             raise self.driver.translate(error) or error from error
         return connection
-
-    def _prepare(self, connection: sqlite3.Connection, *, write: bool) -> None:
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA temp_store=MEMORY")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if write:
-            if self._path is not None:
-                self._retrying(lambda: connection.execute("PRAGMA journal_mode=WAL"))
-                connection.execute("PRAGMA journal_size_limit=67108864")
-            connection.execute("PRAGMA busy_timeout=0")
-        else:
-            connection.execute("PRAGMA query_only=ON")
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         try:

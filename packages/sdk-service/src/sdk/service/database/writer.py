@@ -2,7 +2,8 @@
 
 A commit costs one fsync however many units it holds. The first unit of a batch needs no savepoint: if it fails the
 whole transaction is rolled back, and nothing else is in it. Each further unit stands in a savepoint. Outcomes, failures
-too, are told only after COMMIT, because a later unit may have seen what an earlier one wrote.
+too, are told only after COMMIT, because a later unit may have seen what an earlier one wrote. A file's COMMIT is done
+or not; one of a lent database can be lost on its way, and then every unit of the batch ends in ``CommitUnknown``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Final
 from sdk.core.errors import SdkError, StorageBusy, StorageError, StorageUnavailable
 from sdk.service import failpoints
 from sdk.service.database.jobs import Outcome, deliver
+from sdk.service.database.sqlite_place import is_lost
 from sdk.service.database.unit import Unit
+from sdk.service.errors import CommitUnknown
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ class Writer:
         begin: Callable[[sqlite3.Connection], None],
         figures: Figures,
     ) -> None:
-        self._driver, self._begin, self._figures = driver, begin, figures
+        self._driver, self._connect, self._begin_on, self._figures = driver, connect, begin, figures
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._held: Job | None = None
         self._lock = threading.Lock()
@@ -167,9 +170,23 @@ class Writer:
         self.failure = error
         deliver(Outcome(job, error=self._dead()) for job in jobs)
 
+    def _begin(self, *, may_renew: bool = True) -> None:
+        """On a new connection where the one there was is lost, as a lent database's may be."""
+        try:
+            self._begin_on(self._connection)
+        except SdkError:
+            if not (may_renew and is_lost(self._connection)):
+                raise
+            self._renew()
+            self._begin_on(self._connection)
+
+    def _renew(self) -> None:
+        if is_lost(self._connection):
+            self._connection = self._connect()
+
     def _together(self, jobs: list[Job]) -> list[Outcome]:
         """Run ``jobs[0]`` and what comes meanwhile, which is added to ``jobs``, in one transaction."""
-        self._begin(self._connection)
+        self._begin()
         until = time.monotonic() + BATCH_SECONDS
         outcomes = [self._run(jobs[0], inner=False)]
         if outcomes[0].error is not None:
@@ -185,7 +202,7 @@ class Writer:
 
     def _alone(self, job: Job) -> Outcome:
         try:
-            self._begin(self._connection)
+            self._begin(may_renew=not job.exclusive)
             outcome = self._run(job, inner=False)
             if outcome.error is None:
                 self._commit([job])
@@ -197,11 +214,24 @@ class Writer:
 
     def _exclusive(self, job: Job) -> None:
         """A migration: tables are rebuilt, so foreign keys are checked once, before COMMIT."""
-        self._connection.execute("PRAGMA foreign_keys=OFF")
+        try:
+            self._renew()
+            self._connection.execute("PRAGMA foreign_keys=OFF")
+        except (SdkError, self._driver.error) as error:
+            deliver([Outcome(job, error=self._driver.translate(error) or error)])
+            return
         try:
             self._one_by_one([job])
         finally:
+            self._look_at_foreign_keys()
+
+    def _look_at_foreign_keys(self) -> None:
+        """Again. A new connection does so by itself."""
+        try:
             self._connection.execute("PRAGMA foreign_keys=ON")
+        except self._driver.error:
+            if not is_lost(self._connection):
+                raise
 
     def _run(self, job: Job, *, inner: bool) -> Outcome:
         """One unit in the open transaction. If it fails it leaves no trace; the first one ends the transaction."""
@@ -232,15 +262,16 @@ class Writer:
         if inner:
             self._control("ROLLBACK TO sdk_unit")
             self._control("RELEASE sdk_unit")
-        elif self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        else:
+            self._connection.rollback()
 
     def _control(self, sql: str) -> None:
         try:
             self._connection.execute(sql)
         except self._driver.error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            if sql == "COMMIT" and is_lost(self._connection):
+                raise CommitUnknown("the connection broke during COMMIT; look for the unit's effects first") from error
+            self._connection.rollback()
             raise TransactionLost(self._driver.translate(error) or error) from error
 
     def _commit(self, jobs: list[Job]) -> None:

@@ -32,23 +32,24 @@ class BoundedResult:
     def __init__(
         self,
         rows: Iterator[Sequence[Any]],
-        columns: list[str] | None,
+        cursor: Any,
         affected: Callable[[], int],
         limits: StatementLimits,
         stop: Callable[[], None],
         *,
         is_lazy: bool = False,
     ) -> None:
-        self._rows, self._columns, self._affected = rows, columns, affected
+        self._rows, self.cursor, self._affected = rows, cursor, affected
         self._limits, self._stop, self._is_lazy = limits, stop, is_lazy
+        self.description: Sequence[Sequence[Any]] | None = cursor.description
         self._read = 0
 
     @property
     def returns_rows(self) -> bool:
-        return self._columns is not None
+        return self.description is not None
 
     def keys(self) -> list[str]:
-        return self._columns or []
+        return [column[0] for column in self.description or ()]
 
     def __iter__(self) -> Iterator[Sequence[Any]]:
         size = 0
@@ -82,31 +83,29 @@ class BoundedResult:
         raise LimitExceeded(reason)
 
 
-def run_bounded(connection: sa.Connection, sql: str, values: tuple[Any, ...], limits: StatementLimits) -> BoundedResult:
+def run_bounded(connection: sa.Connection, sql: str, values: Any, limits: StatementLimits) -> BoundedResult:
     """Begins the statement. Driver errors are SQLAlchemy's, as from ``exec_driver_sql``."""
     begin = {"sqlite": _sqlite, "postgresql": _postgres, "mysql": _mysql, "mariadb": _mysql}[connection.dialect.name]
     return begin(connection, sql, values, limits, writes(sql))
 
 
 def _sqlite(
-    connection: sa.Connection, sql: str, values: tuple[Any, ...], limits: StatementLimits, may_write: bool
+    connection: sa.Connection, sql: str, values: Any, limits: StatementLimits, may_write: bool
 ) -> BoundedResult:
     cursor: Any = connection.connection.cursor()
     cursor.execute(sql, values)
-    columns = _columns(cursor.description)
     # a write has been done whole by the time its first row comes
-    return BoundedResult(iter(cursor), columns, lambda: cursor.rowcount, limits, cursor.close, is_lazy=True)
+    return BoundedResult(iter(cursor), cursor, lambda: cursor.rowcount, limits, cursor.close, is_lazy=True)
 
 
 def _postgres(
-    connection: sa.Connection, sql: str, values: tuple[Any, ...], limits: StatementLimits, may_write: bool
+    connection: sa.Connection, sql: str, values: Any, limits: StatementLimits, may_write: bool
 ) -> BoundedResult:
     from sdk.module_runtime.data.database.psycopg_cursor import CountingCursor
 
     cursor = CountingCursor(connection.connection.driver_connection)  # type: ignore[arg-type]
     stream = cursor.stream(sql, values)
     first = next(stream, None)  # until then nothing is known of the result
-    columns = _columns(cursor.description) if first is not None else None
 
     def rows() -> Iterator[Sequence[Any]]:
         if first is not None:
@@ -119,12 +118,10 @@ def _postgres(
                 """Let it end: a write that is stopped while its rows are sent is undone."""
         stream.close()  # type: ignore[attr-defined]
 
-    return BoundedResult(rows(), columns, lambda: cursor.affected, limits, stop)
+    return BoundedResult(rows(), cursor, lambda: cursor.affected, limits, stop)
 
 
-def _mysql(
-    connection: sa.Connection, sql: str, values: tuple[Any, ...], limits: StatementLimits, may_write: bool
-) -> BoundedResult:
+def _mysql(connection: sa.Connection, sql: str, values: Any, limits: StatementLimits, may_write: bool) -> BoundedResult:
     from pymysql.cursors import SSCursor
 
     cursor = connection.connection.driver_connection.cursor(SSCursor)  # type: ignore[union-attr]
@@ -132,7 +129,7 @@ def _mysql(
     if cursor.description is None:
         affected = cursor.rowcount
         cursor.close()
-        return BoundedResult(iter(()), None, lambda: affected, limits, cursor.close)
+        return BoundedResult(iter(()), cursor, lambda: affected, limits, cursor.close)
     result: BoundedResult
 
     def stop() -> None:
@@ -143,9 +140,7 @@ def _mysql(
             cursor._result.unbuffered_active = False
             connection.invalidate()
 
-    result = BoundedResult(
-        iter(cursor.fetchone, None), _columns(cursor.description), lambda: result._read, limits, stop
-    )
+    result = BoundedResult(iter(cursor.fetchone, None), cursor, lambda: result._read, limits, stop)
     return result
 
 
@@ -194,7 +189,3 @@ def break_off(connection: sa.Connection) -> None:
     number = driver.fileno() if connection.dialect.name == "postgresql" else driver._sock.fileno()
     with socket.socket(fileno=os.dup(number)) as same:
         same.shutdown(socket.SHUT_RDWR)
-
-
-def _columns(description: Any) -> list[str] | None:
-    return None if description is None else [column[0] for column in description]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.data.database.bounded import run_bounded
 from sdk.module_runtime.data.database.engine import (
     BEGIN,
+    MEMORY,
     connections,
     create_engine,
     query_error,
@@ -24,6 +26,7 @@ from sdk.module_runtime.data.database.engine import (
 )
 from sdk.module_runtime.data.database.errors import (
     CommitUnknown,
+    DatabaseConfigurationError,
     DatabaseConnectionError,
     DatabaseError,
     LimitExceeded,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from sdk.module_runtime.data.database.config import DatabaseConfig
     from sdk.module_runtime.data.database.limits import StatementLimits
     from sdk.module_runtime.data.database.row import Row
+    from sdk.module_runtime.data.database.session import Session
 
 T = TypeVar("T")
 Result: TypeAlias = "sa.CursorResult[Any] | BoundedResult"
@@ -81,12 +85,14 @@ class Database:
         limits: StatementLimits | None = None,
         password: Callable[[], str] | None = None,
     ) -> None:
-        self.config, self.limits = config, limits
+        self.config, self.limits, self._password = config, limits, password
         self._engine = create_engine(config, limits, password)
         self._running: set[Running] = set()
         self._threads = ThreadPoolExecutor(connections(config), thread_name_prefix="module-database")
         self._free = asyncio.Semaphore(connections(config))
         self._open: set[Transaction] = set()
+        self._sessions: set[Session] = set()
+        self._unpooled: sa.Engine | None = None
         self._closed = False
 
     async def execute(self, query: str, params: Sequence[Any] = ()) -> int:
@@ -115,6 +121,27 @@ class Database:
             raise DatabaseConnectionError(CLOSED)
         return transaction
 
+    async def open_session(self) -> Session:
+        """A connection of its own, among those that there may be; give it back with ``end``. It needs ``limits``."""
+        from sdk.module_runtime.data.database.session import Session
+
+        if self.config.database == MEMORY:
+            raise DatabaseConfigurationError("a database in memory has one connection, which nobody can keep")
+        if self._unpooled is None:
+            self._unpooled = create_engine(self.config, self.limits, self._password, is_pooled=False)
+        await self._acquire()
+        try:
+            connection = await self._in_thread(partial(self._connect, self._unpooled))
+        except BaseException:
+            self._free.release()
+            raise
+        session = Session(self, connection)
+        self._sessions.add(session)
+        if self._closed:
+            await session.end(CLOSED)
+            raise DatabaseConnectionError(CLOSED)
+        return session
+
     async def ping(self) -> None:
         await self.query_one("SELECT 1 AS pong")
 
@@ -128,6 +155,8 @@ class Database:
                 await asyncio.to_thread(running.stop)
         for transaction in tuple(self._open):
             await transaction.abandon()
+        for session in tuple(self._sessions):
+            await session.end("was closed with its database")
         for _ in range(connections(self.config)):
             await self._free.acquire()
         self._engine.dispose()
@@ -177,9 +206,9 @@ class Database:
             raise
         return connection
 
-    def _connect(self) -> sa.Connection:
+    def _connect(self, engine: sa.Engine | None = None) -> sa.Connection:
         try:
-            return self._engine.connect()
+            return (engine or self._engine).connect()
         except sa.exc.TimeoutError as error:
             raise PoolExhausted(f"no connection became free: {error}") from error
         except (sa.exc.DBAPIError, OSError, ConfigurationError) as error:
@@ -204,6 +233,11 @@ class Database:
                 connection.connection  # noqa: B018 - opens another if that one was gone
             except (sa.exc.DBAPIError, driver_error, OSError, ConfigurationError) as error:
                 raise self._not_opened(error) from error
+
+    def _let_go(self, session: Session) -> None:
+        if session in self._sessions:
+            self._sessions.discard(session)
+            self._free.release()
 
     async def _acquire(self) -> None:
         if self._closed:

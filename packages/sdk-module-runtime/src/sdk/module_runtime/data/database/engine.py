@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from sdk.module_runtime.data.database.bounded import PASSWORD
 from sdk.module_runtime.data.database.errors import DatabaseConfigurationError, NotPermitted, QueryError
@@ -46,6 +46,8 @@ def create_engine(
     config: DatabaseConfig,
     limits: StatementLimits | None = None,
     password: Callable[[], str] | None = None,
+    *,
+    is_pooled: bool = True,
 ) -> sa.Engine:
     """Statements commit by themselves until a transaction is begun. Opens no connection yet."""
     extras = set(config.extra_params) - _EXTRAS[config.db_type]
@@ -54,21 +56,13 @@ def create_engine(
         raise DatabaseConfigurationError(
             f"extra_params {', '.join(sorted(extras))} are unknown for {config.db_type}; known: {known}"
         )
-    pool = config.pool
-    memory = config.db_type == "sqlite" and config.database == MEMORY
     try:
         engine = sa.create_engine(
             _url(config),
             isolation_level="AUTOCOMMIT",
             paramstyle="qmark" if config.db_type == "sqlite" else "format",
-            poolclass=QueuePool,
-            pool_size=connections(config),
-            max_overflow=0,
-            pool_timeout=pool.acquire_timeout_seconds,
-            pool_recycle=-1 if memory else pool.max_lifetime_seconds,
-            pool_pre_ping=config.db_type != "sqlite" and limits is None,
-            pool_use_lifo=True,
             connect_args=_connect_args(config, limits),
+            **(_pool(config, limits) if is_pooled else {"poolclass": NullPool}),
         )
     except ModuleNotFoundError as error:
         extra = {"postgres": "postgresql"}.get(config.db_type, config.db_type)
@@ -89,6 +83,20 @@ def _with_password(password: Callable[[], str], _: Any, record: Any, __: Any, op
     """Before each connection. ``cancel`` opens one of its own."""
     record.info[PASSWORD] = password
     options["password"] = password()
+
+
+def _pool(config: DatabaseConfig, limits: StatementLimits | None) -> dict[str, Any]:
+    pool = config.pool
+    memory = config.db_type == "sqlite" and config.database == MEMORY
+    return {
+        "poolclass": QueuePool,
+        "pool_size": connections(config),
+        "max_overflow": 0,
+        "pool_timeout": pool.acquire_timeout_seconds,
+        "pool_recycle": -1 if memory else pool.max_lifetime_seconds,
+        "pool_pre_ping": config.db_type != "sqlite" and limits is None,
+        "pool_use_lifo": True,
+    }
 
 
 def connections(config: DatabaseConfig) -> int:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _READ_PRAGMAS: Final = frozenset({
     "application_id", "collation_list", "compile_options", "data_version", "encoding", "foreign_key_check",
     "foreign_key_list", "foreign_keys", "freelist_count", "function_list", "index_info", "index_list", "index_xinfo",
-    "integrity_check", "journal_mode", "page_count", "page_size", "quick_check", "schema_version", "table_info",
-    "table_list", "table_xinfo", "user_version",
+    "integrity_check", "journal_mode", "page_count", "page_size", "quick_check", "read_uncommitted", "schema_version",
+    "table_info", "table_list", "table_xinfo", "user_version",
 })  # fmt: skip
 """Those with an argument here take the name of a table or index, or a number that the program itself keeps."""
 _NAMING: Final = frozenset({
@@ -27,6 +27,10 @@ _NAMING: Final = frozenset({
     "quick_check", "table_info", "table_list", "table_xinfo", "user_version", "application_id",
 })  # fmt: skip
 _DEFER: Final = "defer_foreign_keys"
+_OWN: Final = frozenset({"foreign_keys", "query_only"})
+"""What the holder of a session may switch, as nobody else has its connection: whether foreign keys are looked at, as
+migrations want it, and whether anything may be written."""
+_SWITCH: Final = frozenset({"on", "off", "0", "1"})
 _SQLITE_LENGTH: Final = 1_000_000_000
 
 
@@ -47,6 +51,19 @@ def _authorize(action: int, first: str | None, second: str | None, *_: Any) -> i
     if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in ("load_extension", "fts3_tokenizer"):
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK
+
+
+def guard_session(dbapi: sqlite3.Connection) -> None:
+    """For a connection that ``guard_sqlite`` has, and that one session will keep for itself."""
+    dbapi.set_authorizer(None)
+    dbapi.execute("PRAGMA busy_timeout = 0").close()  # sessions do their own waiting
+    dbapi.set_authorizer(_authorize_session)
+
+
+def _authorize_session(action: int, first: str | None, second: str | None, *others: Any) -> int:
+    if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in _OWN and (second or "").lower() in _SWITCH:
+        return sqlite3.SQLITE_OK
+    return _authorize(action, first, second, *others)
 
 
 async def check_rights(database: Database) -> None:

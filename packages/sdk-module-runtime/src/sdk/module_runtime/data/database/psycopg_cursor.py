@@ -20,6 +20,8 @@ _ROWS = (ExecStatus.SINGLE_TUPLE, ExecStatus.TUPLES_CHUNK)
 
 class CountingCursor(psycopg.Cursor[Any]):
     affected = 0
+    ended_with: str | None = None
+    """What the server called the statement when it was done, as ``INSERT 0 1``."""
 
     def _stream_fetchone_gen(self, first: bool) -> PQGen[PGresult | None]:
         """The next row as a result, or None after the last."""
@@ -35,6 +37,9 @@ class CountingCursor(psycopg.Cursor[Any]):
         if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             self._raise_for_result(result)
         self.affected = result.command_tuples or 0
+        self.ended_with = (result.command_status or b"").decode()
+        if first:
+            self.pgresult = result  # it tells the columns of no rows
         while result is not None:
             result = yield from fetch(self._pgconn)
         return None

@@ -5,7 +5,8 @@ before it is used; on SQLite an authorizer in this process, which lets no statem
 connections and transactions are counted here.
 
 Ours beyond the table, and ignored by Rust: a parameter ``{"base64": TEXT}`` is bytes, and a query with
-``"binary": true`` is answered with rows that name their binary columns: ``{"data": {…}, "binary": ["photo"]}``.
+``"binary": true`` is answered with rows that name their binary columns: ``{"data": {…}, "binary": ["photo"]}``. A
+configuration with ``"session": true`` opens one connection of the driver instead: see ``hosts.sessions``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from sdk.module_runtime.data.database.errors import (
 from sdk.module_runtime.data.database.guard import check_rights
 from sdk.module_runtime.data.database.limits import StatementLimits
 from sdk.module_runtime.orchestrator.hosts.connections import Connections
+from sdk.module_runtime.orchestrator.hosts.sessions import LentSession
 from sdk.module_runtime.orchestrator.hosts.transactions import Slots, Transactions
 from sdk.service.logging import get_logger
 
@@ -59,6 +61,19 @@ class _Connection:
     database: Database
     transactions: Transactions
 
+    @property
+    def open(self) -> int:
+        return self.transactions.open
+
+    async def operate(self, operation: str, params: dict[str, Any]) -> Any:
+        work = _OPERATIONS.get(operation)
+        if work is None:
+            raise QueryError(f"the Database service has no operation {operation[:64]!r}")
+        return await work(self, params)
+
+    async def close(self) -> None:
+        await self.transactions.close()
+
 
 class DatabaseHost:
     """A ``ServiceHost``. ``scopes`` by module and name; a module names one in ``database`` of its configuration."""
@@ -73,7 +88,7 @@ class DatabaseHost:
         self._scopes = scopes
         self._environ = os.environ if environ is None else environ
         self._secrets = {} if secrets is None else secrets
-        self._connections: Connections[_Connection] = Connections(DatabaseConnectionError)
+        self._connections: Connections[_Connection | LentSession] = Connections(DatabaseConnectionError)
         self._lent: dict[tuple[str, str], _Lent] = {}
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
 
@@ -82,6 +97,8 @@ class DatabaseHost:
         name, scope = self._scope_of(module_id, config)
         try:
             lent = await self._lend(module_id, name, scope)
+            if config is not None and config.get("session") is True:
+                return await self._open_session(module_id, LentSession(name, lent.database, scope.limits), scope)
             connection = _Connection(name, lent.database, Transactions(scope.limits, lent.slots))
             return self._connections.add(module_id, connection, scope.limits.connections)
         except DatabaseError as error:
@@ -90,26 +107,24 @@ class DatabaseHost:
 
     async def operate(self, module_id: str, connection_id: str, operation: str, params: Any) -> Any:
         connection = self._connections.get(module_id, connection_id)
-        work = _OPERATIONS.get(operation)
-        if work is None:
-            raise QueryError(f"the Database service has no operation {operation[:64]!r}")
         if not isinstance(params, dict):
             raise QueryError("the parameters of an operation are an object")
         try:
-            result = await work(connection, params)
+            if operation == "close":
+                await connection.close()
+                self._connections.remove(connection_id)
+                return None
+            return await connection.operate(operation, params)
         except _TOLD as error:
             _log.warning(
                 "database_refused", module_id=module_id, scope=connection.name, operation=operation, code=error.code
             )
             raise
-        if operation == "close":
-            self._connections.remove(connection_id)
-        return result
 
     async def release(self, module_id: str) -> None:
         for connection_id, connection in self._connections.of(module_id).items():
             self._connections.remove(connection_id)
-            await connection.transactions.close()
+            await connection.close()
         for key in [key for key in self._lent if key[0] == module_id]:
             await self._lent.pop(key).database.close()
 
@@ -118,7 +133,7 @@ class DatabaseHost:
             await self.release(module_id)
 
     def open_transactions(self, module_id: str) -> int:
-        return sum(each.transactions.open for each in self._connections.of(module_id).values())
+        return sum(each.open for each in self._connections.of(module_id).values())
 
     def _scope_of(self, module_id: str, config: Mapping[str, Any] | None) -> tuple[str, DatabaseScope]:
         scopes = self._scopes.get(module_id, {})
@@ -132,6 +147,15 @@ class DatabaseHost:
         if config is not None and config.get("db_type", scope.db_type) != scope.db_type:
             raise DatabaseConfigurationError(f"this database is of type {scope.db_type}")
         return name, scope
+
+    async def _open_session(self, module_id: str, session: LentSession, scope: DatabaseScope) -> str:
+        connection_id = self._connections.add(module_id, session, scope.limits.connections)
+        try:
+            await session.begin()
+        except BaseException:
+            self._connections.remove(connection_id)
+            raise
+        return connection_id
 
     async def _lend(self, module_id: str, name: str, scope: DatabaseScope) -> _Lent:
         """Opened once for all connections of the module."""
@@ -201,10 +225,6 @@ async def _ping(connection: _Connection, params: dict[str, Any]) -> None:
     await connection.database.ping()
 
 
-async def _close(connection: _Connection, params: dict[str, Any]) -> None:
-    await connection.transactions.close()
-
-
 _OPERATIONS: Final[dict[str, Callable[[_Connection, dict[str, Any]], Awaitable[Any]]]] = {
     "execute": _execute,
     "query": _query,
@@ -216,7 +236,6 @@ _OPERATIONS: Final[dict[str, Callable[[_Connection, dict[str, Any]], Awaitable[A
     "transaction_commit": _commit,
     "transaction_rollback": _roll_back,
     "ping": _ping,
-    "close": _close,
 }
 
 
