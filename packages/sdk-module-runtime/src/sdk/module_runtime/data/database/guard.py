@@ -27,9 +27,9 @@ _NAMING: Final = frozenset({
     "quick_check", "table_info", "table_list", "table_xinfo", "user_version", "application_id",
 })  # fmt: skip
 _DEFER: Final = "defer_foreign_keys"
-_OWN: Final = frozenset({"foreign_keys", "query_only"})
+_OWN: Final = frozenset({"foreign_keys", "query_only", "read_uncommitted"})
 """What the holder of a session may switch, as nobody else has its connection: whether foreign keys are looked at, as
-migrations want it, and whether anything may be written."""
+migrations want it, whether anything may be written, and what means nothing without a shared cache."""
 _SWITCH: Final = frozenset({"on", "off", "0", "1"})
 _SQLITE_LENGTH: Final = 1_000_000_000
 

@@ -72,6 +72,7 @@ class Session:
         self._database, self._connection = database, connection
         self._turn = asyncio.Lock()
         self._ended: str | None = None
+        self._state: State = "idle"
         self._prepare()
 
     @property
@@ -80,17 +81,10 @@ class Session:
 
     @property
     def state(self) -> State:
-        """``failed``: PostgreSQL wants a ROLLBACK. ``gone``: the connection, and with it what was not committed."""
-        if self._ended is not None or self._connection.invalidated:
-            return "gone"
-        dbapi: Any = self._connection.connection.dbapi_connection
-        if transaction_is_open(self._database.config.db_type, dbapi):
-            return "open"
-        if self.dialect == "postgresql":
-            from psycopg.pq import TransactionStatus
-
-            return "failed" if dbapi.info.transaction_status == TransactionStatus.INERROR else "idle"
-        return "idle"
+        """After the last statement that is done. ``failed``: PostgreSQL wants a ROLLBACK. ``gone``: the connection, and
+        with it what was not committed.
+        """
+        return "gone" if self._ended is not None else self._state
 
     async def execute(self, sql: str, values: Any) -> Answer:
         """``DriverFailed``; ``LimitExceeded``; ``CommitUnknown``; ``DatabaseConnectionError`` once it is gone."""
@@ -118,9 +112,21 @@ class Session:
             try:
                 return await self._database._in_thread(lambda: self._try(sql, work, running), running)
             finally:
-                if self._connection.invalidated:
+                self._state = "gone" if self._connection.invalidated else self._look()
+                if self._state == "gone":
                     self._ended = "has lost its connection"
                     await self._close()
+
+    def _look(self) -> State:
+        dbapi: Any = self._connection.connection.dbapi_connection
+        if transaction_is_open(self._database.config.db_type, dbapi):
+            return "open"
+        if self.dialect == "postgresql":
+            from psycopg.pq import TransactionStatus as Status
+
+            states: dict[Status, State] = {Status.IDLE: "idle", Status.INERROR: "failed"}
+            return states.get(dbapi.info.transaction_status, "gone")  # in the midst of a COPY it takes nothing more
+        return "idle"
 
     def _try(self, sql: str, work: Work, running: Running) -> Answer:
         with running.on(self._connection):
