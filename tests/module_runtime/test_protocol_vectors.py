@@ -27,8 +27,8 @@ CODECS: dict[str, Codec[Any]] = {
     "InitBlob": Codec("InitBlob", init.InitBlob),
     "EncodedMessage": Codec("EncodedMessage", EncodedMessage),
     "Message<RegistrationRequest>": Codec("Message", Message[registration.RegistrationRequest]),
-    "Message<HttpTcpRequest>": Codec("Message", Message[http_tcp.HttpTcpRequest]),
-    "Message<HttpTcpResponse>": Codec("Message", Message[http_tcp.HttpTcpResponse]),
+    "Message<HttpTcpRequest>": http_tcp.REQUEST,
+    "Message<HttpTcpResponse>": http_tcp.RESPONSE,
 }
 for model in (
     registration.RegistrationRequest,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdk.module_runtime.errors import ProtocolError
-from sdk.module_runtime.protocol import messages
+from sdk.module_runtime.protocol import http_tcp, messages
 from sdk.module_runtime.protocol.init import InitBlob
 from support.peers import Peer, PeerError
 from support.requirements import vectors
@@ -24,12 +24,16 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "orchestrator_to_module": messages.ORCHESTRATOR_TO_MODULE.from_json,
     "wrapped_module_to_orchestrator": messages.WRAPPED_MODULE_TO_ORCHESTRATOR.from_json,
     "init": InitBlob.from_json,
+    "http_tcp_request": http_tcp.REQUEST.from_json,
+    "http_tcp_response": http_tcp.RESPONSE.from_json,
 }
 FILES = {
     "module_to_orchestrator": "01_module_to_orchestrator.json",
     "orchestrator_to_module": "02_orchestrator_to_module.json",
     "init": "03_init_blob.json",
 }
+HTTP_TCP = "11_http_over_tcp.json"
+TYPES = {"http_tcp_request": "Message<HttpTcpRequest>", "http_tcp_response": "Message<HttpTcpResponse>"}
 OURS = ("extension_call", "extension_result", "hello")
 
 
@@ -44,7 +48,9 @@ def samples(kind: str) -> list[Any]:
         id_ = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
         metadata = {"id": "1", "timestamp": -5, "source": "a", "destination": "b", "properties": {"c": [1]}}
         return [{"id": id_, "content": each, "metadata": metadata} for each in samples("module_to_orchestrator")]
-    cases = json.loads(vectors("module-runtime", FILES[kind]).read_bytes())["cases"]
+    cases = json.loads(vectors("module-runtime", FILES.get(kind, HTTP_TCP)).read_bytes())["cases"]
+    if kind not in FILES:
+        cases = [case for case in cases if case["type"] == TYPES[kind]]
     return [json.loads(case["text"]) for case in cases if "text" in case]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
@@ -31,7 +33,9 @@ from sdk.module_runtime.errors import LinkClosed, LinkTimeout, NotSent, Protocol
 from sdk.module_runtime.module import http_tcp as served
 from sdk.module_runtime.module.http import serving
 from sdk.module_runtime.module.http_tcp import serving_frames
-from sdk.module_runtime.protocol.formats import Format
+from sdk.module_runtime.orchestrator.lifecycle import State
+from sdk.module_runtime.orchestrator.switchboard import Switchboard
+from sdk.module_runtime.protocol.formats import Format, convert
 from sdk.module_runtime.protocol.frame import HEADER, Frame, encode_frame
 from sdk.module_runtime.protocol.http_tcp import (
     HttpTcpRequest,
@@ -42,10 +46,10 @@ from sdk.module_runtime.protocol.http_tcp import (
 )
 from sdk.module_runtime.protocol.init import SocketAddress, parse_socket_address
 from support.certificates import certificates
+from support.running_stack import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
-    from pathlib import Path
 
     from sdk.module_runtime.module.http_tcp import HttpTcpServer
 
@@ -489,8 +493,6 @@ FORMATS = st.sampled_from([Format.JSON, Format.BASE64, Format.BINARY])
 
 
 def framed(payload: bytes, format_: Format) -> Frame:
-    from sdk.module_runtime.protocol.formats import convert
-
     return Frame(format_, convert(payload, Format.JSON, format_))
 
 
@@ -547,3 +549,22 @@ def test_a_uri_that_is_none_is_refused(uri: str) -> None:
 def test_a_method_or_header_that_http_cannot_carry_is_refused(method: str, headers: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="HTTP"):
         checked_headers(method, headers)
+
+
+# --- in a stack ---
+
+
+async def test_modules_of_a_stack_find_and_ask_one_another_in_frames() -> None:
+    program = {"kind": "module", "command": [sys.executable, str(Path(__file__).parent / "framed_neighbour.py")]}
+    board = Switchboard()
+    async with running({"one": program, "two": {**program, "mount": "/two"}}, board, gateway={}) as seen:
+        for name in ("one", "two"):
+            await seen.until(name, State.READY)
+        async with asyncio.timeout(PATIENCE):
+            while len(board.providers.all()) < 2:  # noqa: ASYNC110 - it is offered after the announcement
+                await asyncio.sleep(0.02)
+        async with ClientSession(board.api) as client:
+            async with client.get("/sum/two?n=40&n=2") as answer:
+                assert await answer.json() == {"sum": 42, "by": "two"}
+            async with client.get("/sum/three?n=1") as answer:
+                assert (answer.status, "no HTTP in frames" in await answer.text()) == (502, True)

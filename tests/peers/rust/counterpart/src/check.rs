@@ -1,6 +1,6 @@
 //! Second opinion on texts, and the speed of the same work here.
 
-use crate::wire::{self, Error, InitBlob, Message, ModuleToOrchestrator, OrchestratorToModule};
+use crate::wire::{self, Error, HttpTcpRequest, HttpTcpResponse, InitBlob, Message, ModuleToOrchestrator, OrchestratorToModule};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Value};
 use std::io::{stdin, BufRead};
@@ -20,6 +20,8 @@ pub fn run() -> Result<(), Error> {
             Some("orchestrator_to_module") => again::<OrchestratorToModule>(text),
             Some("wrapped_module_to_orchestrator") => again::<Message<ModuleToOrchestrator>>(text),
             Some("init") => again::<InitBlob>(text),
+            Some("http_tcp_request") => again::<Message<HttpTcpRequest>>(text),
+            Some("http_tcp_response") => again::<Message<HttpTcpResponse>>(text),
             other => return Err(format!("unknown kind {other:?}").into()),
         };
         println!("{}", outcome.map_or_else(|error| json!({"error": error.to_string()}), |text| json!({"result": text})));

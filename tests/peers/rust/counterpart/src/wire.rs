@@ -114,6 +114,26 @@ pub struct HttpResponse {
     pub body: Option<Vec<u8>>,
 }
 
+/// In frames of their own: a body that is absent is left out.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HttpTcpRequest {
+    pub request_id: String,
+    pub method: String,
+    pub uri: String,
+    pub headers: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HttpTcpResponse {
+    pub request_id: String,
+    pub status_code: u16,
+    pub headers: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Vec<u8>>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum ModuleToOrchestrator {

@@ -7,7 +7,7 @@
 
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use pywatt_sdk::http_tcp::{self, HttpTcpClient, HttpTcpRouter};
+use pywatt_sdk::http_tcp::{self, HttpTcpClient, HttpTcpRequest, HttpTcpResponse, HttpTcpRouter};
 use pywatt_sdk::ipc_types::{ModuleToOrchestrator, OrchestratorToModule};
 use pywatt_sdk::message::Message;
 use pywatt_sdk::registration::{register_module, ModuleInfo};
@@ -110,6 +110,8 @@ fn check() -> Result<(), Box<dyn Error>> {
             Some("orchestrator_to_module") => again::<OrchestratorToModule>(text),
             Some("wrapped_module_to_orchestrator") => again::<Message<ModuleToOrchestrator>>(text),
             Some("init") => again::<OrchestratorInit>(text),
+            Some("http_tcp_request") => again::<Message<HttpTcpRequest>>(text),
+            Some("http_tcp_response") => again::<Message<HttpTcpResponse>>(text),
             other => return Err(format!("unknown kind {other:?}").into()),
         };
         println!("{}", outcome.map_or_else(|error| json!({"error": error.to_string()}), |text| json!({"result": text})));

@@ -16,6 +16,7 @@ from sdk.module_runtime.module.channel import ModuleChannel, Target
 from sdk.module_runtime.module.context import ModuleContext
 from sdk.module_runtime.module.http import endpoints_of, serving
 from sdk.module_runtime.module.http_tcp import serving_frames
+from sdk.module_runtime.module.http_tcp_found import offer
 from sdk.module_runtime.module.link import Link
 from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.messaging import Messaging
@@ -110,6 +111,7 @@ class _Module:
                 self._requests.serve(http)
                 endpoints = endpoints_of(app) if options.endpoints is None else list(options.endpoints)
                 await self._link.send(Announce(listen=http.address or init.listen, endpoints=endpoints))
+                self._tasks.append(asyncio.create_task(offer(self._links, init.module_id, frames.address)))
                 await self.stopping.wait()
                 await self._say_draining()
                 drained = (self._requests, self._messages, frames)

@@ -19,6 +19,7 @@ from sdk.module_runtime.module.context import ModuleContext
 from sdk.module_runtime.module.framed import FramedModule
 from sdk.module_runtime.module.http import endpoints_of, serving
 from sdk.module_runtime.module.http_tcp import serving_frames
+from sdk.module_runtime.module.http_tcp_found import offer
 from sdk.module_runtime.module.link import Link
 from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.membership import LAST_WORDS, Membership
@@ -125,7 +126,7 @@ class ChannelledModule:
                     listen=http.address or "", endpoints=endpoints_of(app) if endpoints is None else list(endpoints)
                 )
                 await self._channel.greet(announce)
-                self._tasks.append(asyncio.create_task(self._beat()))
+                self._tasks.append(asyncio.create_task(self._beat(frames.address)))
                 _log.info("module_serves", module=self._membership.info.name, address=http.address)
                 await self._stopping.wait()
                 await self._say_draining()
@@ -144,12 +145,17 @@ class ChannelledModule:
         hello = Hello(module_id=self._membership.info.name, auth_token=self._membership.module.token)
         return Target("tcp", place.address, True, place.ssl, place.server_name, hello)
 
-    async def _beat(self) -> None:
-        """Until cancelled."""
+    async def _beat(self, frames: str | None) -> None:
+        """Until cancelled. ``frames`` is where HTTP in frames is answered."""
+        is_new = True
         while True:
+            if is_new and self._channel.link is not None:
+                await offer(self._links, self._membership.info.name, frames)
+                is_new = False
             await self._within_a_beat(self._channel.until_lost())
             if await self._membership.beat():
                 self._channel.retarget(self._target())
+                is_new = True
             await self._within_a_beat(self._channel.until_open())
 
     async def _within_a_beat(self, event: Coroutine[Any, Any, None]) -> None:

@@ -40,8 +40,8 @@ class ApiResponse(WireStruct):
     message: str | None = Field(default=None, exclude_if=is_none)
 
 
-_REQUEST: Final[Codec[Message[HttpTcpRequest]]] = Codec("Message<HttpTcpRequest>", Message[HttpTcpRequest])
-_RESPONSE: Final[Codec[Message[HttpTcpResponse]]] = Codec("Message<HttpTcpResponse>", Message[HttpTcpResponse])
+REQUEST: Final[Codec[Message[HttpTcpRequest]]] = Codec("Message<HttpTcpRequest>", Message[HttpTcpRequest])
+RESPONSE: Final[Codec[Message[HttpTcpResponse]]] = Codec("Message<HttpTcpResponse>", Message[HttpTcpResponse])
 
 
 def wrapped(message: HttpTcpRequest | HttpTcpResponse) -> bytes:
@@ -51,9 +51,9 @@ def wrapped(message: HttpTcpRequest | HttpTcpResponse) -> bytes:
 
 def decode_request(frame: Frame) -> HttpTcpRequest:
     """Raises ``ProtocolError``."""
-    return _REQUEST.from_json(convert(frame.payload, frame.format, Format.JSON)).content
+    return REQUEST.from_json(convert(frame.payload, frame.format, Format.JSON)).content
 
 
 def decode_response(frame: Frame) -> HttpTcpResponse:
     """Raises ``ProtocolError``."""
-    return _RESPONSE.from_json(convert(frame.payload, frame.format, Format.JSON)).content
+    return RESPONSE.from_json(convert(frame.payload, frame.format, Format.JSON)).content
