@@ -61,6 +61,22 @@ def rust_peer(name: str) -> Path:
     return path
 
 
+def go_peer() -> Path:
+    """The program that is a member of a Teranode message bus (tests/peers/go)."""
+    path = CACHE / "peers" / "go" / "bin" / "bus-member"
+    if not path.exists():
+        missing("the Go member of a Teranode message bus", "run ./scripts/peers go")
+    return path
+
+
+def teranode_python() -> Path:
+    """The interpreter of the environment with libp2p; ``packages`` must be lent to it."""
+    path = CACHE / "peers" / "teranode" / "bin" / "python"
+    if not path.exists():
+        missing("the environment of the extra sdk-chaintracks[teranode]", "run ./scripts/peers teranode")
+    return path
+
+
 def server_url(name: str) -> str:
     """URL of a real server: ``postgresql``, ``mariadb``, ``redis``, ``memcached`` or ``nats``."""
     given = os.environ.get(f"SDK_{name.upper()}_URL")

@@ -47,8 +47,8 @@ def _source_option(function: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--source",
         multiple=True,
-        help="cdn[:URL or FOLDER], whatsonchain, p2p[:HOST:PORT], chaintracks:URL, devnet[:URL], or a URL of"
-        " WhatsOnChain's wire with the network; may be repeated, the first is asked first.",
+        help="cdn[:URL or FOLDER], whatsonchain, p2p[:HOST:PORT], chaintracks:URL, devnet[:URL], teranode[:PEER,…], or"
+        " a URL of WhatsOnChain's wire with the network; may be repeated, the first is asked first.",
     )(function)
 
 

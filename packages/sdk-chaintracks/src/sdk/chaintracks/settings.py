@@ -9,8 +9,8 @@ from sdk.service.settings import Settings
 
 class ChaintracksSettings(Settings, component="chaintracks"):
     """Durations are in seconds. ``source`` lists kinds of source (``cdn``, ``whatsonchain``, ``p2p``, ``chaintracks``,
-    ``devnet``), with a place after a colon where wanted, and bases of WhatsOnChain's wire; empty means the first three,
-    for ``main`` and ``test`` (``stn`` has no CDN).
+    ``devnet``, ``teranode``), with a place after a colon where wanted, and bases of WhatsOnChain's wire; empty means
+    the first three, for ``main`` and ``test`` (``stn`` has no CDN).
     ``store`` is ``files`` (flat files in a folder beside an SQLite database, or in the working directory),
     ``files:FOLDER``, or ``sql`` (everything in the database). What other processes have written to the database is
     looked for every ``refresh`` seconds, and at once when ``fanout`` (``redis://…``) tells of it. ``transactions``
