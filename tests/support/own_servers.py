@@ -42,6 +42,7 @@ class OwnServer:
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone, and so are the processes that PostgreSQL has of its own."""
+        os.kill(self.pid, signal.SIGSTOP)  # so that it makes no more of them meanwhile
         left = children(self.pid)
         if self._process is not None:
             self._process.kill()
@@ -66,6 +67,11 @@ class OwnServer:
                 **self._user,
             )  # fmt: skip
         self.pid = self._process.pid
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it was started again and did not stay."""
+        return self._process is not None and self._process.poll() not in (None, -signal.SIGKILL)
 
 
 @contextmanager

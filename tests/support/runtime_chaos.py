@@ -203,6 +203,8 @@ class Chaos:
         """Other processes bring it about, and nothing tells when."""
         end = time.monotonic() + PATIENCE
         while not await condition():
+            assert not any(work.count("BROKEN") for work in self._works()), f"an error is untyped; see {self._log}"
+            assert not self.database.has_failed, (self.database.folder / self.database.name / "log").read_text()[-2000:]
             assert time.monotonic() < end, f"it does not come about that {what}; see {self._log}"
             await asyncio.sleep(0.02)
 

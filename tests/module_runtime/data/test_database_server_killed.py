@@ -126,6 +126,33 @@ async def test_a_commit_during_which_the_server_dies_is_unknown_and_then_whole_o
         await database.execute(f"DROP TABLE {table}")
 
 
+@pytest.mark.parametrize("way", ["direct", "proxied"])
+async def test_what_was_done_before_the_connection_broke_is_no_error(config: DatabaseConfig, way: Way) -> None:
+    """A connection is rolled back when it is given back, and may break then."""
+    table = f"t_{uuid.uuid4().hex[:12]}"
+    assert config.host is not None
+    assert config.port is not None
+    armed = False
+
+    async def pass_on(data: bytes, *, is_answer: bool) -> bool:
+        return not armed or b"ROLLBACK" not in data
+
+    async with (
+        Gate(config.host, config.port, pass_on).served() as gate,
+        opened(config.model_copy(update={"port": gate.port}), way) as database,
+    ):
+        await database.execute(f"CREATE TABLE {table} (n INTEGER)")
+        for number in range(config.pool.max_connections + 1):  # and no place in the pool is lost
+            armed = True
+            assert await database.execute(f"INSERT INTO {table} VALUES (?)", [number]) == 1
+            transaction = await database.begin_transaction()
+            await transaction.execute(f"INSERT INTO {table} VALUES (?)", [number])
+            await transaction.commit()
+            armed = False
+        assert len(await database.query(f"SELECT n FROM {table}")) == 2 * (config.pool.max_connections + 1)
+        await database.execute(f"DROP TABLE {table}")
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("way", ["direct", "proxied"])
 async def test_everybody_is_told_and_nobody_hangs_when_the_server_dies(

@@ -4,8 +4,8 @@ Those are lent by its orchestrator, the database as LENT says; with DATABASE and
 them itself. Each is the JSON of a configuration.
 
 What was acknowledged stands in FILE before the next is begun: ``PAIR n`` (a transaction of two rows), ``ONE n`` (a
-statement), ``CACHED n``; what failed by its code, ``FAILED code``; a commit whose end nobody knows, ``UNKNOWN n``; and
-the process id, ``PID n``.
+statement), ``CACHED n``; what failed by its code, ``FAILED code``; an error that is none of ours, ``BROKEN error``; a
+commit whose end nobody knows, ``UNKNOWN n``; and the process id, ``PID n``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import asyncio
 import os
 import sys
 import time
+import traceback
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -35,9 +37,16 @@ async def build(context: ModuleContext) -> web.Application:
     assert context.link is not None
     file = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, b"PID %d\n" % os.getpid())
-    tasks.append(asyncio.create_task(write(context, file)))
-    tasks.append(asyncio.create_task(cache(context, file)))
+    for work in (write, cache):
+        tasks.append(asyncio.create_task(work(context, file)))
+        tasks[-1].add_done_callback(partial(broken, file))
     return web.Application()
+
+
+def broken(file: int, task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        os.write(file, b"BROKEN %s\n" % repr(task.exception()).encode())
+        traceback.print_exception(task.exception())
 
 
 async def write(context: ModuleContext, file: int) -> None:

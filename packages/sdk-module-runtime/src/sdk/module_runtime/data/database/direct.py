@@ -447,8 +447,9 @@ def give_back(connection: sa.Connection) -> None:
     try:
         connection.close()
     except sa.exc.DBAPIError:
-        connection.invalidate()
-        connection.close()
+        if not connection.closed:
+            connection.invalidate()
+            connection.close()
 
 
 def affected(result: Result) -> int:

@@ -144,8 +144,8 @@ def _from_keyring(place: str) -> str | None:
     keyring, service, user = _keyring(place)
     try:
         found: str | None = keyring.get_password(service, user)
-    except keyring.errors.KeyringError as error:
-        raise ConfigurationError(f"the keyring cannot be read: {error}") from None
+    except Exception as error:  # noqa: BLE001 - backends raise what they like besides KeyringError
+        raise ConfigurationError(f"the keyring cannot be read: {type(error).__name__}") from None
     return found
 
 
@@ -153,8 +153,8 @@ def _to_keyring(place: str, text: str) -> None:
     keyring, service, user = _keyring(place)
     try:
         keyring.set_password(service, user, text)
-    except keyring.errors.KeyringError as error:
-        raise ConfigurationError(f"the keyring cannot be written: {error}") from None
+    except Exception as error:  # noqa: BLE001 - see above
+        raise ConfigurationError(f"the keyring cannot be written: {type(error).__name__}") from None
 
 
 def _keyring(place: str) -> tuple[Any, str, str]:

@@ -55,5 +55,5 @@ class KeyringProvider(SecretProvider):
     async def _run(self, name: str, function: Callable[..., Any], *args: str) -> Any:
         try:
             return await asyncio.to_thread(function, *args)
-        except self._keyring.errors.KeyringError as error:
+        except Exception as error:  # noqa: BLE001 - backends raise what they like besides KeyringError, values included
             raise SecretBackendError(name, f"the keyring failed: {type(error).__name__}") from None
