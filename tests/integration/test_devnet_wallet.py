@@ -12,7 +12,9 @@ import pytest
 
 from sdk.core.beef import Beef
 from sdk.core.chain import ChainParameters
-from sdk.core.errors import ReviewActions
+from sdk.core.errors import InvalidParameter, ReviewActions
+from sdk.core.wallet import INVALID_CHANGE
+from sdk.devnet.faults import Fault, FaultKind
 from sdk.devnet.server import DevnetServer
 from sdk.service.http_client import HttpClient
 from sdk.wallet import open_wallet
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 ALICE, BOB, FAUCET = PrivateKey.from_int(7), PrivateKey.from_int(8), PrivateKey.from_int(9)
 FUNDING, PAYMENT, GIFT = 1_000_000, 250_000, 1_000
 AT_ONCE = {"acceptDelayedBroadcast": False, "randomizeOutputs": False}
-PATIENCE, PAUSE = 15.0, 0.05
+PATIENCE, PAUSE = 60.0, 0.05
 
 
 @pytest.fixture(autouse=True)
@@ -234,6 +236,62 @@ async def test_a_rival_that_is_refused_at_once_names_its_winner(world: World) ->
         assert await alice.balance() == 0
         assert await twin.balance() + GIFT + world.fee(winner) == FUNDING
         await world.verify_everything(twin)
+
+
+async def test_r56_a_failed_action_that_the_network_has_after_all_lives_again(world: World) -> None:
+    async with world.opened(ALICE, "alice", "none") as alice:
+        await world.fund(alice, mine=True)
+        txid = await world.create(alice, [pay(GIFT)], noSend=True)
+        assert [each.txid for each in (await alice.list_no_send_actions()).actions] == [txid]
+        await alice.list_no_send_actions(abort=True)
+        assert (await alice.list_no_send_actions()).actions == ()
+        assert await failed_after_unfail(alice) == [txid], "nobody knows it"
+        transaction = world.made[txid].transaction(txid)
+        assert transaction is not None
+        world.devnet.submit(transaction)
+        world.devnet.faults.add(Fault(kind=FaultKind.ERROR))
+        assert await failed_after_unfail(alice) == [txid], "nobody can say"
+    world.devnet.faults.clear()
+    async with world.opened(ALICE, "alice") as alice:
+        assert await alice.balance() == FUNDING
+        assert await failed_after_unfail(alice) == []
+        assert await states_of(alice, txid) == "unproven"
+        assert await alice.balance() == FUNDING - GIFT - world.fee(txid)
+        await world.mine()
+        await until_proven(world, alice)
+
+
+async def failed_after_unfail(wallet: Wallet) -> list[str]:
+    await wallet.list_failed_actions(unfail=True)
+    return [each.txid for each in (await wallet.list_failed_actions()).actions]
+
+
+async def test_r57_coins_spent_elsewhere_are_named_and_put_aside_when_asked(world: World) -> None:
+    async with world.opened(ALICE, "alice", "none") as alice, world.opened(ALICE, "twin", "none") as twin:
+        await world.fund(alice, twin, mine=True)
+        await world.fund(alice, twin)
+        payment = await world.create(twin, [pay(GIFT)], **AT_ONCE)
+        assert await twin.review_spendable_outputs(everywhere=True, release=True) == ()
+        world.devnet.faults.add(Fault(kind=FaultKind.ERROR))
+        assert await alice.review_spendable_outputs(release=True) == (), "who cannot say is no witness"
+    world.devnet.faults.clear()
+    transaction = world.made[payment].transaction(payment)
+    assert transaction is not None
+    spent = [str(each.outpoint) for each in transaction.inputs]
+    assert len(spent) == 1
+    async with world.opened(ALICE, "alice", "none") as alice:
+
+        async def named(**flags: bool) -> list[str]:
+            return [each.outpoint for each in await alice.review_spendable_outputs(**flags)]
+
+        assert await named() == await named(everywhere=True) == spent
+        assert await alice.balance() == 2 * FUNDING
+        assert await named(release=True) == spent
+        assert await named(everywhere=True) == []
+        total, utxos = await alice.balance_and_utxos()
+        assert (total, len(utxos)) == (FUNDING, 1)
+        with pytest.raises(InvalidParameter, match="tags"):
+            await alice.list_outputs({"basket": INVALID_CHANGE, "tags": ["releases"]})
 
 
 async def states_of(wallet: Wallet, txid: str) -> str | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sdk.core.chain import ChainParameters
 from sdk.core.errors import InvalidOperation, InvalidParameter, NetworkChainMismatch
 from sdk.core.storage import AuthId
 from sdk.core.wallet import (
+    FAILED_ACTIONS,
+    INVALID_CHANGE,
+    NO_SEND_ACTIONS,
+    SET_CHANGE_PARAMS,
     WALLET_BALANCE,
     AuthenticatedResult,
     GetHeaderArgs,
@@ -15,6 +19,7 @@ from sdk.core.wallet import (
     GetHeightResult,
     GetNetworkResult,
     GetVersionResult,
+    ListActionsArgs,
     ListActionsResult,
     RelinquishOutputResult,
     validate_list_actions,
@@ -51,7 +56,6 @@ if TYPE_CHECKING:
         GetPublicKeyResult,
         InternalizeActionArgs,
         InternalizeActionResult,
-        ListActionsArgs,
         ListOutputsArgs,
         ListOutputsResult,
         NoArgs,
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
         VerifyHmacResult,
         VerifySignatureArgs,
         VerifySignatureResult,
+        WalletOutput,
     )
     from sdk.wallet.keys import KeyDeriver, PrivateKey
     from sdk.wallet.keys.proto_wallet import ProtoWallet as KeyOperations
@@ -74,7 +79,15 @@ if TYPE_CHECKING:
     Members = Mapping[str, Any]
 
 VERSION = "wallet-brc100-1.0.0"
+UTXOS_A_PAGE = 1_000
 log = get_logger(__name__)
+
+
+class BalanceAndUtxos(NamedTuple):
+    """Satoshis, and the outputs they are in."""
+
+    total: int
+    utxos: tuple[WalletOutput, ...]
 
 
 class Wallet:
@@ -188,6 +201,51 @@ class Wallet:
         """Satoshis of the spendable outputs of ``basket``."""
         args = validate_list_outputs({"basket": basket, "tags": [WALLET_BALANCE]})
         return (await self._context.storage.list_outputs(self._context.auth, args)).total_outputs
+
+    # special operations (§1.19), as the reference's wallet offers them
+
+    async def balance_and_utxos(self, basket: str = "default") -> BalanceAndUtxos:
+        """The spendable outputs of ``basket`` and their sum, read in pages of 1,000."""
+        utxos: list[WalletOutput] = []
+        while len(page := await self._outputs_after(basket, len(utxos))) == UTXOS_A_PAGE:
+            utxos += page
+        utxos += page
+        return BalanceAndUtxos(sum(each.satoshis for each in utxos), tuple(utxos))
+
+    async def review_spendable_outputs(
+        self, *, everywhere: bool = False, release: bool = False
+    ) -> tuple[WalletOutput, ...]:
+        """Spendable outputs of ``default`` (or of every basket) that the network calls spent. With ``release`` they may
+        fund nothing more; where no service can say, an output stays as it is (R28).
+        """
+        tags = [*(["all"] if everywhere else []), *(["release"] if release else [])]
+        return (await self.list_outputs({"basket": INVALID_CHANGE, "tags": tags})).outputs
+
+    async def set_wallet_change_params(self, count: int, satoshis: int) -> None:
+        """How many change outputs ``default`` would like to hold, and of how many satoshis at least."""
+        await self.list_outputs({"basket": SET_CHANGE_PARAMS, "tags": [str(count), str(satoshis)]})
+
+    async def list_no_send_actions(
+        self, args: ListActionsArgs | Members | None = None, *, abort: bool = False
+    ) -> ListActionsResult:
+        """Actions held back by ``noSend``; with ``abort`` those the network does not know are given up."""
+        return await self._list_special(args, NO_SEND_ACTIONS, ["abort"] if abort else [])
+
+    async def list_failed_actions(
+        self, args: ListActionsArgs | Members | None = None, *, unfail: bool = False
+    ) -> ListActionsResult:
+        """Actions that failed; with ``unfail`` those that the network has after all live again (R56)."""
+        return await self._list_special(args, FAILED_ACTIONS, ["unfail"] if unfail else [])
+
+    async def _list_special(
+        self, args: ListActionsArgs | Members | None, label: str, orders: list[str]
+    ) -> ListActionsResult:
+        given = ListActionsArgs.of({"labels": []} if args is None else args)
+        return await self.list_actions(given.model_copy(update={"labels": (*given.labels, label, *orders)}))
+
+    async def _outputs_after(self, basket: str, offset: int) -> tuple[WalletOutput, ...]:
+        args = {"basket": basket, "limit": UTXOS_A_PAGE, "offset": offset}
+        return (await self.list_outputs(args)).outputs
 
     # keys
 

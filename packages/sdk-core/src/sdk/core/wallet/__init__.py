@@ -95,6 +95,7 @@ from sdk.core.wallet.outputs import (
 )
 from sdk.core.wallet.validation import (
     FAILED_ACTIONS,
+    INVALID_CHANGE,
     NO_SEND_ACTIONS,
     SET_CHANGE_PARAMS,
     THROW_REVIEW_ACTIONS,
@@ -118,6 +119,7 @@ from sdk.core.wallet.validation import (
 
 __all__ = [
     "FAILED_ACTIONS",
+    "INVALID_CHANGE",
     "MAX_POSSIBLE_SATOSHIS",
     "MAX_SATOSHIS",
     "NO_SEND_ACTIONS",

@@ -58,10 +58,14 @@ WALLET_BALANCE = "893b7646de0e1c9f741bd6e9169b76a8847ae34adef7bef1e6a285371206d2
 """Basket or tag that asks listOutputs for the balance (§1.19)."""
 SET_CHANGE_PARAMS = "a4979d28ced8581e9c1c92f1001cc7cb3aabf8ea32e10888ad898f0a509a3929"
 """Basket that asks listOutputs to set how much change is wanted: two tags, the count and the least satoshis of each."""
+INVALID_CHANGE = "5a76fd430a311f8bc0553859061710a4475c19fed46e2ff95969aa918e612e57"
+"""Basket that asks listOutputs for spendable outputs that the network calls spent: those of ``default``, or of every
+basket with the tag ``all``; with the tag ``release`` they may fund nothing more."""
 NO_SEND_ACTIONS = "ac6b20a3bb320adafecd637b25c84b792ad828d3aa510d05dc841481f664277d"
 """Label that asks listActions for those held back; with the label ``abort`` they are given up."""
 FAILED_ACTIONS = "97d4eb1e49215e3374cc2c1939a7c43a55e95c7427bf2d45ed63e3b4e0c88153"
-"""Label that asks listActions for those that failed, which it leaves out otherwise."""
+"""Label that asks listActions for those that failed, which it leaves out otherwise; with the label ``unfail`` those
+that the network has live again."""
 THROW_REVIEW_ACTIONS = "a496e747fc3ad5fabdd4ae8f91184e71f87539bd3d962aa2548942faaaf0047a"
 """Label that asks for a synthetic ``ReviewActions`` (§1.19)."""
 _BALANCE_OF = "balance "  # BRC-112

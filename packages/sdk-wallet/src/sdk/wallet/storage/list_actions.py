@@ -171,7 +171,7 @@ _NAMED_BY = Prepared(
     .order_by(_I.transactionId, _I.vin)
 )
 
-_ABORT = "abort"
+_ABORT, _UNFAIL = "abort", "unfail"
 _ACTION_TIME = re.compile(r"action time (from|to) (\d{1,16})", re.ASCII)  # BRC-114
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -206,11 +206,18 @@ def wants_abort(labels: Sequence[str]) -> bool:
     return NO_SEND_ACTIONS in labels and _ABORT in labels
 
 
+def wants_unfail(labels: Sequence[str]) -> bool:
+    """Whether the network is to be asked again about the failed actions listed (§1.19)."""
+    return FAILED_ACTIONS in labels and _UNFAIL in labels
+
+
 def _statuses(labels: Sequence[str]) -> tuple[list[str], list[str]]:
     """Labels proper, and the statuses that special ones ask for (§1.19)."""
     special = {NO_SEND_ACTIONS: [TransactionStatus.NOSEND.value], FAILED_ACTIONS: list(_HIDDEN)}
     chosen = [status for label in labels for status in special.get(label, ())]
-    orders = (*special, _ABORT) if wants_abort(labels) else special
+    orders = {*special}
+    orders |= {_ABORT} if wants_abort(labels) else set()
+    orders |= {_UNFAIL} if wants_unfail(labels) else set()
     return [label for label in labels if label not in orders], chosen
 
 

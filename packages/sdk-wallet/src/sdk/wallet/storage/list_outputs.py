@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, func, select, true, update
 
 from sdk.core.errors import InvalidParameter
+from sdk.core.script import Script
+from sdk.core.transaction import OutPoint
 from sdk.core.wallet import MAX_SATOSHIS, WALLET_BALANCE, ListOutputsResult, WalletOutput
 from sdk.service.database import Prepared
 from sdk.wallet.lifecycle import TransactionStatus
@@ -128,6 +130,24 @@ _RELINQUISH = Prepared(
     .values(basketId=None, updated_at=bindparam("now"))
 )
 
+_ON_CHAIN = (TransactionStatus.COMPLETED.value, TransactionStatus.UNPROVEN.value)
+_KNOWN_TO_NETWORK = {
+    everywhere: Prepared(
+        select(*_COLUMNS)
+        .select_from(_JOINED)
+        .where(
+            _O.userId == bindparam("user"),
+            _O.spendable == true(),
+            _T.status.in_(_ON_CHAIN),
+            _O.outputId > bindparam("after"),
+            *(() if everywhere else (_O.basketId == bindparam("basket"),)),
+        )
+        .order_by(_O.outputId)
+        .limit(bindparam("most"))
+    )
+    for everywhere in (False, True)
+}
+
 MAX_CHANGE_WANTED = 10_000
 _NUMBER = re.compile(r"[0-9]{1,16}", re.ASCII)
 
@@ -161,6 +181,22 @@ def balance_of(unit: Unit, user_id: int, basket: str = DEFAULT_BASKET) -> int:
     """Satoshis of the spendable outputs of a basket."""
     found = BASKETS.existing(unit, user_id, [basket])
     return int(unit.scalar(_BALANCE[None], user=user_id, basket=found[basket])) if found else 0
+
+
+def known_to_network(
+    unit: Unit, user_id: int, *, everywhere: bool, after: int, most: int
+) -> list[tuple[Row, OutPoint, Script]]:
+    """A page of spendable outputs whose transactions the network has accepted: of the default basket, or all."""
+    found = BASKETS.existing(unit, user_id, [DEFAULT_BASKET])
+    basket = {} if everywhere else {"basket": found.get(DEFAULT_BASKET)}
+    rows = unit.rows(_KNOWN_TO_NETWORK[everywhere], user=user_id, after=after, most=most, **basket)
+    scripts = _scripts(unit, rows)
+    return [(row, OutPoint(row.txid, row.vout), Script.from_hex(scripts[row.outputId])) for row in rows]
+
+
+def listed(unit: Unit, args: ValidListOutputsArgs, rows: Sequence[Row]) -> ListOutputsResult:
+    """These outputs, all of them, with what ``args`` includes."""
+    return ListOutputsResult.model_construct(total_outputs=len(rows), outputs=_outputs(unit, args, rows))
 
 
 def change_params(tags: Sequence[str]) -> tuple[int, int]:

@@ -27,6 +27,7 @@ from sdk.core.storage import (
 )
 from sdk.core.transaction import Transaction
 from sdk.core.wallet import (
+    INVALID_CHANGE,
     SET_CHANGE_PARAMS,
     AbortActionArgs,
     AbortActionResult,
@@ -45,9 +46,10 @@ from sdk.wallet.storage.ancestry import assemble
 from sdk.wallet.storage.create_action import CreateRequest, create_action, find_pending
 from sdk.wallet.storage.incoming import read_input_beef
 from sdk.wallet.storage.inputs import InputEvidence
-from sdk.wallet.storage.list_actions import list_actions, wants_abort
+from sdk.wallet.storage.list_actions import list_actions, wants_abort, wants_unfail
 from sdk.wallet.storage.migrations import MIGRATIONS
 from sdk.wallet.storage.names import set_change_params
+from sdk.wallet.storage.network_review import NetworkReview
 from sdk.wallet.storage.process_action import ProcessRequest, process_action
 from sdk.wallet.storage.users import find_or_insert_user, find_user, initialize, read_settings
 
@@ -271,12 +273,15 @@ class StorageProvider:
     # lists
 
     async def list_actions(self, auth: AuthId, args: ValidListActionsArgs) -> ListActionsResult:
-        """Held ones are given up afterwards, if the labels ask for it and the network does not know them (§1.19)."""
+        """Afterwards held ones are given up, if the labels ask for it and the network does not know them, or failed
+        ones revived that it does know (§1.19)."""
         result = await self._database.read(list_actions, await self._user_id(auth), args)
         if wants_abort(args.labels):
             for each in result.actions:
                 with suppress(InvalidOperation):  # it is on its way, or already gone
                     await self.abort_action(auth, AbortActionArgs(reference=each.txid))
+        if wants_unfail(args.labels):
+            await self._review("review failed actions").revive([each.txid for each in result.actions if each.txid])
         return result
 
     async def list_outputs(self, auth: AuthId, args: ValidListOutputsArgs) -> ListOutputsResult:
@@ -284,6 +289,8 @@ class StorageProvider:
             wanted, minimum = listing.change_params(args.tags)
             await self._database.write(set_change_params, await self._user_id(auth), wanted, minimum, self._clock())
             return ListOutputsResult(total_outputs=0, outputs=())
+        if args.basket == INVALID_CHANGE:
+            return await self._review("review outputs").spent_outputs(await self._user_id(auth), args)
         result, material = await self._database.read(listing.list_outputs, await self._user_id(auth), args)
         if material is None or not result.outputs:
             return result
@@ -298,6 +305,9 @@ class StorageProvider:
 
     async def destroy(self) -> None:
         """The database belongs to whoever opened it."""
+
+    def _review(self, purpose: str) -> NetworkReview:
+        return NetworkReview(self._database, self._required_services(purpose), self._clock)
 
     def _required_services(self, purpose: str) -> WalletServices:
         if self._services is None:

@@ -75,6 +75,11 @@ _TAKE = Prepared(
     )
     .values(spendable=False, spentBy=bindparam("spender"), updated_at=bindparam("now"))
 )
+_PUT_ASIDE = Prepared(
+    update(outputs)
+    .where(_O.txid == bindparam("source"), _O.vout == bindparam("position"), _O.spendable.is_(True))
+    .values(spendable=False, updated_at=bindparam("now"))
+)
 _OWN = Prepared(
     select(_O.outputId).where(
         _O.userId == bindparam("user"), _O.txid == bindparam("source"), _O.vout == bindparam("position")
@@ -119,6 +124,11 @@ def free_input(unit: Unit, failed_txid: str, outpoint: OutPoint, *, now: datetim
 def evict_input(unit: Unit, failed_txid: str, outpoint: OutPoint, *, now: datetime) -> int:
     """Somebody looked, and the outpoint is spent: nobody's row of it may fund anything again (R29)."""
     return unit.run(_EVICT, spender=failed_txid, source=outpoint.txid, position=outpoint.vout, now=now)
+
+
+def put_aside(unit: Unit, outpoint: OutPoint, *, now: datetime) -> int:
+    """Somebody looked, and what nobody here spends is spent: no row of it may fund anything again (R29)."""
+    return unit.run(_PUT_ASIDE, source=outpoint.txid, position=outpoint.vout, now=now)
 
 
 def take_inputs(unit: Unit, raw_tx: bytes, spenders: Sequence[tuple[int, int]], now: datetime) -> list[str]:
