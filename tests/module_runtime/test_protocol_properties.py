@@ -202,6 +202,21 @@ def test_only_literal_addresses_are_tcp(text: str, address: tuple[str, int] | No
     assert init.parse_socket_address(text) == address
 
 
+@given(TEXT, JSON, st.none() | TEXT)
+def test_what_our_own_code_makes_unjudged_is_what_is_judged_right(name: str, params: Any, id_: str | None) -> None:
+    given_ = {"connection_id": name, "service_type": "Cache", "operation": name, "params": params, "operation_id": id_}
+    made = messages.ServiceOperation.trusted(**given_)
+    judged = messages.ServiceOperation(**given_)
+    assert made == judged
+    assert made.to_json() == judged.to_json()
+    assert (repr(made), hash(made.operation_id)) == (repr(judged), hash(judged.operation_id))
+    result = messages.ServiceOperationResult.trusted(success=True, result=params)
+    assert result == messages.ServiceOperationResult(success=True, result=params)
+    assert messages.ORCHESTRATOR_TO_MODULE.from_json(result.to_json()) == result
+    with pytest.raises(TypeError, match="needs connection_id"):
+        messages.ServiceOperation.trusted(operation=name, params=params, service_type="Cache")
+
+
 @given(TEXT)
 def test_wrapping_text_is_wrapping_the_message_and_no_id_comes_twice(name: str) -> None:
     content = messages.GetSecret(name=name)

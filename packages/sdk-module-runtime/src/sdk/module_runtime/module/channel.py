@@ -235,7 +235,7 @@ class ModuleChannel:
         except ProtocolError as error:
             _log.warning("frame_skipped", channel=self.target.kind, reason=str(error))
             return
-        if isinstance(message, StreamChunk | StreamAck):
+        if isinstance(message, (StreamChunk, StreamAck)):
             self._take_stream(message)
             return
         if self.link is not None:

@@ -139,7 +139,7 @@ class Link:
     ) -> Any:
         kind = _service_type(service_type)
         id_ = f"op-{next(self._numbers)}" if ext.CORRELATION in self.extensions else None
-        request = m.ServiceOperation(
+        request = m.ServiceOperation.trusted(
             connection_id=connection_id, service_type=kind, operation=operation, params=params, operation_id=id_
         )
         seconds = timeout or SERVICE_TIMEOUT

@@ -96,7 +96,7 @@ def lane_of(message: messages.ServiceOperation) -> tuple[str, ...]:
 def answer_to(
     message: messages.ServiceOperation, result: object, problem: str | None
 ) -> messages.ServiceOperationResult:
-    return messages.ServiceOperationResult(
+    return messages.ServiceOperationResult.trusted(
         success=problem is None,
         result=result,
         error=problem,

@@ -15,6 +15,7 @@ HEADER = struct.Struct(">IB")
 DEFAULT_MAX_PAYLOAD = 64 * 1024 * 1024
 """Bytes; what the Rust capabilities name for TCP."""
 _FORMATS: Final = tuple(Format)
+_AUTO, _MESSAGE_PACK = int(Format.AUTO), int(Format.MESSAGE_PACK)
 
 
 class Frame(NamedTuple):
@@ -23,18 +24,19 @@ class Frame(NamedTuple):
 
 
 def encode_frame(frame: Frame) -> bytes:
-    if frame.format == Format.AUTO:
+    format_, payload = frame
+    if format_ == _AUTO:
         raise ProtocolError("frame", "unsupported encoding format: auto")
-    if len(frame.payload) > 0xFFFF_FFFF:
-        raise ProtocolError("frame", f"payload of {len(frame.payload)} bytes does not fit a 32-bit length")
-    return HEADER.pack(len(frame.payload), frame.format) + frame.payload
+    if len(payload) > 0xFFFF_FFFF:
+        raise ProtocolError("frame", f"payload of {len(payload)} bytes does not fit a 32-bit length")
+    return HEADER.pack(len(payload), format_) + payload
 
 
 def _judged(length: int, code: int, max_payload: int, message_pack: bool) -> Format:
     """After a ``ProtocolError`` the stream is out of step and must be closed."""
-    if code == Format.AUTO:
+    if code == _AUTO:
         raise ProtocolError("frame", "unsupported encoding format: auto")
-    if code > Format.MESSAGE_PACK or (code == Format.MESSAGE_PACK and not message_pack):
+    if code > _MESSAGE_PACK or (code == _MESSAGE_PACK and not message_pack):
         raise ProtocolError("frame", f"invalid format code {code}")
     if length > max_payload:
         raise ProtocolError("frame", f"payload of {length} bytes is over the limit of {max_payload}")

@@ -54,6 +54,7 @@ U64 = Annotated[int, Field(ge=0, le=0xFFFF_FFFF_FFFF_FFFF)]
 I64 = Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 T = TypeVar("T")
+_set = object.__setattr__
 
 
 class WireStruct(Struct, BaseModel):
@@ -63,14 +64,33 @@ class WireStruct(Struct, BaseModel):
 
     _left_out: ClassVar[dict[str, Callable[[Any], bool]]] = {}
     _octets: ClassVar[list[str]] = []
+    _absent: ClassVar[dict[str, Any]] = {}
+    _required: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         fields = cls.model_fields.items()
+        cls._absent = {name: None if field.is_required() else field.default for name, field in fields}
+        cls._required = frozenset(name for name, field in fields if field.is_required())
         cls._left_out = {name: field.exclude_if for name, field in fields if field.exclude_if is not None}
         cls._octets = [
             name for name, field in fields if field.annotation is bytes or WireBytes in get_args(field.annotation)
         ]
+
+    @classmethod
+    def trusted(cls, **members: Any) -> Self:
+        """Of members that our own code has made: their types are not judged, which takes most of the time of ``cls()``.
+
+        What is missing has its default, which must be a plain one.
+        """
+        if not cls._required <= members.keys():
+            raise TypeError(f"{cls.__name__} needs {', '.join(sorted(cls._required - members.keys()))}")
+        made = cls.__new__(cls)
+        _set(made, "__dict__", {**cls._absent, **members})
+        _set(made, "__pydantic_fields_set__", set(members))
+        _set(made, "__pydantic_extra__", None)
+        _set(made, "__pydantic_private__", None)
+        return made
 
     def members(self) -> dict[str, Any]:
         """What is written, in the order it is declared; structs within as they are."""
