@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(__file__).parent / "echo_module.py"
 ECHO = {"kind": "module", "command": [sys.executable, str(PROGRAM)]}
+
+WITHIN = 20
+"""Seconds; less than the half minute in which a chunk may be acknowledged."""
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -82,6 +87,25 @@ async def test_large_data_goes_from_module_to_module_whole_and_says_from_whom() 
         assert {each["from"] for each in taken} <= {"one", "two"}
         status, reason = await send(client, "nobody/10/1")
         assert (status, "no module nobody runs here" in reason) == (502, True)
+
+
+async def test_a_stream_to_a_module_that_dies_fails_at_once_and_says_why() -> None:
+    board = Switchboard()
+    async with running({"one": ECHO, "two": ECHO}, board, gateway={}) as seen:
+        await seen.until("one", State.READY)
+        await seen.until("two", State.READY)
+        target = seen.modules["two"].instance
+        assert target is not None
+        os.kill(target.process.pid, signal.SIGSTOP)  # it takes nothing, and answers nothing
+        async with ClientSession(board.api) as client, asyncio.timeout(WITHIN):
+            sending = asyncio.create_task(client.post("/send/two/1000000/1"))
+            while not len(board.streams):  # noqa: ASYNC110 - another process sends
+                await asyncio.sleep(0.01)
+            os.kill(target.process.pid, signal.SIGKILL)
+            async with await sending as answer:
+                text = await answer.text()
+                assert answer.status == 502, text
+        assert "two" in text or "begin with its first chunk" in text
 
 
 async def send(client: ClientSession, what: str) -> tuple[int, str]:

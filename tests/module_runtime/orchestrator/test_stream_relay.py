@@ -112,6 +112,51 @@ async def test_what_cannot_be_passed_on_is_refused_with_a_reason(
     assert len(board.streams) == 0
 
 
+async def test_who_sends_is_told_at_once_when_the_channel_of_the_target_is_lost(board: Switchboard) -> None:
+    one, two = Module("one", board), Module("two", board)
+    first, *rest = begun(one, 4)
+    two.says(StreamAck(stream_id=first.stream_id, sequence=0, success=True))
+    two.conversation.detach(two.channel)
+    told = one.acks[1:]
+    assert [(each.sequence, each.success) for each in told] == [(each.sequence, False) for each in rest]
+    assert {each.error for each in told} == {"the channel of two was lost"}
+    assert len(board.streams) == 0
+    again = StreamChunk(**(rest[0].__dict__ | {"sequence": 9}))
+    one.says(again)
+    assert "begin with its first chunk" in (one.acks[-1].error or "")
+
+
+async def test_who_sends_is_told_at_once_when_the_target_is_gone(board: Switchboard) -> None:
+    one, two = Module("one", board), Module("two", board)
+    begun(one, 2)
+    await two.conversation.close()
+    assert [each.error for each in one.acks] == ["two is gone"] * 2
+
+
+async def test_a_stream_stays_on_the_channels_on_which_it_began(board: Switchboard) -> None:
+    one, two = Module("one", board), Module("two", board)
+    first, second = begun(one, 2)
+    newer_of_one, newer_of_two = Channel(), Channel()
+    one.conversation.attach(newer_of_one)
+    two.conversation.attach(newer_of_two)
+    one.says(StreamChunk(**(second.__dict__ | {"sequence": 2})))
+    two.says(StreamAck(stream_id=first.stream_id, sequence=0, success=True))
+    assert (newer_of_one.sent, newer_of_two.sent) == ([], [])
+    assert (len(one.acks), len(two.chunks)) == (1, 3)
+
+
+def begun(source: Module, count: int) -> list[StreamChunk]:
+    """The first chunks of one stream to ``two``, sent."""
+    chunks = [chunk({TARGET: "two"})]
+    chunks += [
+        StreamChunk(**(chunks[0].__dict__ | {"sequence": number, "stream_metadata": None}))
+        for number in range(1, count)
+    ]
+    for each in chunks:
+        source.says(each)
+    return chunks
+
+
 async def test_a_target_that_is_gone_fails_the_stream_and_what_is_kept_is_bounded(board: Switchboard) -> None:
     one, two = Module("one", board), Module("two", board)
     for _ in range(MOST_OF_ONE + 10):

@@ -112,6 +112,7 @@ class Conversation:
     def detach(self, transport: Transport) -> None:
         if transport in self._transports:
             self._transports.remove(transport)
+            self._board.streams.lost(transport)
 
     @property
     def channels(self) -> list[str]:
@@ -129,14 +130,10 @@ class Conversation:
             raise LinkClosed(f"{self.module_id} takes no requests")
         self._send_by_channel(message)
 
-    def send_by_channel(self, message: StreamChunk | StreamAck) -> None:
-        """Over the newest channel; standard streams carry no chunks. ``LinkClosed`` if none is open."""
-        for transport in reversed(self._transports):
-            if transport.label != "stdio":
-                with suppress(LinkClosed):
-                    transport.send(message)
-                    return
-        raise LinkClosed(f"{self.module_id} has no channel open")
+    @property
+    def newest_channel(self) -> Transport | None:
+        """Standard streams are none: they carry no chunks."""
+        return next((each for each in reversed(self._transports) if each.label != "stdio"), None)
 
     def _send_by_channel(self, message: WireStruct) -> None:
         """The newest channel that is open, or else stdio."""
@@ -366,7 +363,7 @@ class Conversation:
         self._board.routes.route(self.module_id, message, partial(self._try_send, transport))
 
     def _stream_chunk(self, message: StreamChunk, transport: Transport) -> None:
-        refusal = self._board.streams.chunk(message, self)
+        refusal = self._board.streams.chunk(message, self, transport)
         if refusal is not None:
             self._try_send(transport, refusal)
 
