@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sdk.module_runtime.data.database.urls import url_of
 from support.commands import clean_environment
+from support.module_databases import module_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,10 +32,10 @@ class Quickstart:
     Modules have a clean environment, but where temporary files go they are told.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, arguments: tuple[str, ...] = ()) -> None:
         self._mark = f"TMPDIR={folder}".encode()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sdk.devnet.quickstart"],
+            [sys.executable, "-m", "sdk.devnet.quickstart", *arguments],
             env=clean_environment(TMPDIR=str(folder)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -71,8 +73,8 @@ class Quickstart:
 
 
 @contextmanager
-def quickstart(folder: Path) -> Iterator[Quickstart]:
-    started = Quickstart(folder)
+def quickstart(folder: Path, *arguments: str) -> Iterator[Quickstart]:
+    started = Quickstart(folder, arguments)
     try:
         yield started
     finally:
@@ -81,8 +83,19 @@ def quickstart(folder: Path) -> Iterator[Quickstart]:
         started.process.communicate()
 
 
-def test_it_does_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
-    with quickstart(tmp_path) as started:
+@pytest.fixture(params=["direct", "proxied sqlite", "proxied postgres"])
+def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """How the modules reach their databases, as arguments."""
+    access, _, kind = request.param.partition(" ")
+    if kind == "postgres":
+        with module_database(kind, tmp_path_factory.mktemp("unused")) as config:
+            yield ["--proxied", "--database", url_of(config, config.password)]
+    else:
+        yield ["--proxied"] if access == "proxied" else []
+
+
+def test_it_does_the_main_job_and_leaves_nothing(tmp_path: Path, databases: list[str]) -> None:
+    with quickstart(tmp_path, *databases) as started:
         out, err = started.process.communicate(timeout=PATIENCE)
         assert started.process.returncode == 0, out + err
         assert err == ""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.orchestrator.database_urls import with_database_urls
+from sdk.module_runtime.orchestrator.services import Services, open_data
 from sdk.module_runtime.orchestrator.stack import environment_of, program_of, read_stack
 
 if TYPE_CHECKING:
@@ -95,3 +97,64 @@ def test_a_program_or_directory_that_is_not_there_is_named(tmp_path: Path) -> No
         program_of("base", base, {"PATH": str(tmp_path)})
     with pytest.raises(ConfigurationError, match=r"modules\.base\.directory"):
         program_of("base", base.model_copy(update={"directory": tmp_path / "none"}), {"PATH": "/bin"})
+
+
+LENDING = """
+[modules.wallet]
+kind = "module"
+command = ["sh"]
+[modules.wallet.databases.own]
+db_type = "sqlite"
+database = "own.sqlite"
+access = "{access}"
+url_environment = "OWN"
+[modules.wallet.databases.server]
+db_type = "postgres"
+host = "db"
+port = 5433
+database = "wallet"
+username = "w"
+password_environment = "PASSWORD"
+access = "{access}"
+url_environment = "SERVER"
+"""
+
+
+@pytest.mark.parametrize(
+    ("access", "own", "server"),
+    [
+        ("proxied", "lent+sqlite://own", "lent+postgresql://server"),
+        ("direct", "sqlite:///{folder}/own.sqlite", "postgresql+psycopg://w:p%40ss@db:5433/wallet"),
+    ],
+)
+def test_one_word_says_who_opens_a_modules_database(tmp_path: Path, access: str, own: str, server: str) -> None:
+    stack = read_stack(written(tmp_path, LENDING.format(access=access)))
+    told = with_database_urls(stack, {"PASSWORD": "p@ss"}).modules["wallet"].environment
+    assert told == {"OWN": own.format(folder=tmp_path), "SERVER": server}
+    services = Services()
+    open_data(stack, {"PASSWORD": "p@ss"}, services)
+    assert ("Database" in services.hosts) == (access == "proxied")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('url_environment = "OWN"', ""), "say in url_environment"),
+        (('url_environment = "OWN"', 'url_environment = "SERVER"'), "SERVER is given twice"),
+        (
+            ('command = ["sh"]', 'command = ["sh"]\nenvironment = { OWN = "x" }'),
+            "OWN is given twice, or in environment",
+        ),
+        (("password_environment", "password_secret"), "give it in password_environment"),
+    ],
+)
+def test_a_database_that_could_not_be_found_is_refused(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read_stack(written(tmp_path, LENDING.format(access="direct").replace(*change)))
+    assert said in str(refused.value)
+
+
+def test_a_command_cannot_be_lent_a_database(tmp_path: Path) -> None:
+    text = LENDING.format(access="proxied").replace('kind = "module"', 'ready_url = "http://127.0.0.1:1/"')
+    with pytest.raises(ConfigurationError, match="no module"):
+        read_stack(written(tmp_path, text))

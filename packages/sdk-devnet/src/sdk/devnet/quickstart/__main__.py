@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import shutil
 import sys
@@ -17,17 +18,19 @@ from sdk.core.errors import SdkError
 from sdk.devnet.quickstart.checks import Protocol
 from sdk.devnet.quickstart.story import tell
 from sdk.devnet.system import stack
+from sdk.devnet.system.stack import Databases
 
 if TYPE_CHECKING:
     from sdk.core.wallet import Action
 
 
 def main() -> int:
+    databases = _databases()
     console = Console(highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="sdk-quickstart-"))
     started = time.monotonic()
     try:
-        asyncio.run(_run(console, folder))
+        asyncio.run(_run(console, folder, databases))
     except SdkError as error:
         console.print(f"[red]failed:[/red] {error}", soft_wrap=True)
         console.print(f"The logs and databases are in {folder}", soft_wrap=True)
@@ -40,11 +43,19 @@ def main() -> int:
     return 0
 
 
-async def _run(console: Console, folder: Path) -> None:
+def _databases() -> Databases:
+    parser = argparse.ArgumentParser(prog="scripts/quickstart", description="The main job, every step checked.")
+    parser.add_argument("--proxied", action="store_true", help="the orchestrator lends the modules their databases")
+    parser.add_argument("--database", metavar="URL", help="a server's, empty, for the wallets: postgresql+psycopg://…")
+    given = parser.parse_args()
+    return Databases("proxied" if given.proxied else "direct", given.database)
+
+
+async def _run(console: Console, folder: Path, databases: Databases) -> None:
     protocol = Protocol(lambda text: console.print(f"  {text} ..."))
     console.print("[bold]Bringing the system up[/bold]")
     protocol.begin("starting")
-    async with stack(folder, say=protocol.say) as system:
+    async with stack(folder, say=protocol.say, databases=databases) as system:
         where = ", ".join(f"{each.name} {each.url}" for each in system.parts)
         protocol.done("Devnet, header service, monitor and wallet are up", f"{len(system.parts)} modules are ready")
         console.print(f"  {where}", soft_wrap=True)

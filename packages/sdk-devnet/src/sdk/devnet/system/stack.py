@@ -11,10 +11,13 @@ import sys
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from sdk.core.errors import SdkError
+from sdk.module_runtime.data.database import PoolConfig
+from sdk.module_runtime.data.database.urls import config_of
 from sdk.module_runtime.orchestrator import happenings, runtime
+from sdk.module_runtime.orchestrator.hosts.scopes import DatabaseScope
 from sdk.module_runtime.orchestrator.secrets.key_sources import create_key
 from sdk.module_runtime.orchestrator.secrets.store import SecretStore
 from sdk.module_runtime.orchestrator.stack import read_stack
@@ -34,6 +37,9 @@ ROOT_KEY: Final = "WALLET_ROOT_KEY"
 TOKEN_KEY: Final = "JWT_KEY"
 AUDIENCE: Final = "wallet"
 START_SECONDS: Final = 60.0
+CONNECTIONS: Final = 20
+"""Of a module to a server: ``Database`` opens up to twelve, and the monitor has two of them while it starts."""
+_PASSWORD: Final = "WALLET_DATABASE_PASSWORD"
 _LAST_LINES: Final = 3
 
 
@@ -85,6 +91,44 @@ class Stack:
         return self.environ["SDK_WALLET_DATABASE"]
 
 
+@dataclass(frozen=True)
+class Databases:
+    """How the modules of the stack reach their databases, and the URL of a server's for the wallet's tables."""
+
+    access: Literal["direct", "proxied"] = "direct"
+    wallet: str | None = field(default=None, repr=False)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What the orchestrator must find in its environment."""
+        password = None if self.wallet is None else config_of(self.wallet).password
+        return {} if password is None else {_PASSWORD: password}
+
+    def put_in(self, described: StackFile) -> StackFile:
+        """``DatabaseConfigurationError`` for a URL that is none."""
+        modules = {
+            name: module.model_copy(
+                update={"databases": {name: self._scope(name, each) for name, each in module.databases.items()}}
+            )
+            for name, module in described.modules.items()
+        }
+        return described.model_copy(update={"modules": modules})
+
+    def _scope(self, name: str, scope: DatabaseScope) -> DatabaseScope:
+        changed = scope.model_copy(update={"access": self.access})
+        if self.wallet is None or name != "wallet":
+            return changed
+        config = config_of(self.wallet)
+        return DatabaseScope(
+            **config.model_dump(exclude={"password", "pool"}),
+            pool=PoolConfig(max_connections=CONNECTIONS),
+            limits=changed.limits.model_copy(update={"connections": CONNECTIONS}),
+            password_environment=None if config.password is None else _PASSWORD,
+            access=self.access,
+            url_environment=scope.url_environment,
+        )
+
+
 @asynccontextmanager
 async def stack(
     folder: Path,
@@ -92,25 +136,28 @@ async def stack(
     say: Callable[[str], None],
     devnet_port: int = 0,
     mine_every: float | None = None,
+    databases: Databases = Databases(),
 ) -> AsyncIterator[Stack]:
     """A running stack with its files in ``folder``, which exists; stopped at the end, dependents first.
 
     The folder gets a ``stack.toml`` that ``sdk runtime`` works on, too. Port 0 takes a free one. Raises
     ``ModuleFailed`` if a module does not get ready, or does not end with code 0.
     """
-    described = _described(folder, devnet_port, mine_every)
+    described = databases.put_in(_described(folder, devnet_port, mine_every))
     keys = {ROOT_KEY: secrets.token_hex(32), TOKEN_KEY: secrets.token_hex(32)}
     await _keep(described, keys)
     stop, watch = asyncio.Event(), _Watch(say)
     async with AsyncExitStack() as around:
         around.enter_context(_logging_to(folder / "runtime.log"))
         running = await around.enter_async_context(
-            runtime.running(described, stop, environ=clean_environment(), on_happening=watch.take)
+            runtime.running(
+                described, stop, environ={**clean_environment(), **databases.environ}, on_happening=watch.take
+            )
         )
         task = asyncio.create_task(running.orchestrator.run(stop))
         try:
             await watch.until_ready(running)
-            yield _found(folder, running, keys, watch.failed)
+            yield _found(folder, running, keys, watch.failed, databases.wallet)
         except SdkError as error:
             failure = watch.failure(running)
             if failure is not None:  # whatever that led to
@@ -219,7 +266,9 @@ async def _keep(described: StackFile, keys: Mapping[str, str]) -> None:
         await store.set(keys, actor="operator:quickstart")
 
 
-def _found(folder: Path, running: Runtime, keys: Mapping[str, str], failed: asyncio.Event) -> Stack:
+def _found(
+    folder: Path, running: Runtime, keys: Mapping[str, str], failed: asyncio.Event, database: str | None
+) -> Stack:
     board = running.orchestrator.board
     environ = {
         **clean_environment(),
@@ -228,7 +277,7 @@ def _found(folder: Path, running: Runtime, keys: Mapping[str, str], failed: asyn
             for name, value in running.environment_of("monitor").items()
             if name.startswith(("SDK_WALLET_", "SDK_MONITOR_"))
         },
-        "SDK_WALLET_DATABASE": f"sqlite:///{folder / 'wallet.sqlite'}",
+        "SDK_WALLET_DATABASE": database or f"sqlite:///{folder / 'wallet.sqlite'}",
     }
     devnet, headers, monitor = (Part(name, board.urls[name]) for name in ("devnet", "headers", "monitor"))
     wallet = Part("wallet", f"{board.api}/wallet")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import ClientSession
 
 from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.orchestrator.database_urls import with_database_urls
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.listeners import ChannelSetup
 from sdk.module_runtime.orchestrator.supervisor import Supervisor, log_line
@@ -49,12 +50,12 @@ class Orchestrator:
         registration_key: str | None = None,
     ) -> None:
         """``marks`` are variables that every module's process inherits."""
-        self.stack, self.board = stack, board
+        self._environ = os.environ if environ is None else environ
+        self.stack, self.board = with_database_urls(stack, self._environ), board
         self.modules: Mapping[str, Supervisor] = {}
         self.gateway: Gateway | None = None
         self.registrar: Registrar | None = None
         self._registration_key = registration_key
-        self._environ = os.environ if environ is None else environ
         self._marks = dict(marks or {})
         self._on_change, self._on_line, self._authorizer = on_change, on_line, authorizer
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sdk.module_runtime.orchestrator.gateway import Authorizer
     from sdk.module_runtime.orchestrator.hosts.scopes import CacheScope, DatabaseScope
     from sdk.module_runtime.orchestrator.secrets.store import SecretStore
-    from sdk.module_runtime.orchestrator.stack import Jwt, Stack
+    from sdk.module_runtime.orchestrator.stack import Jwt, Module, Stack
     from sdk.module_runtime.orchestrator.switchboard import Switchboard
     from sdk.module_runtime.ports import SecretKeeper, ServiceHost
     from sdk.service.database import Database
@@ -80,11 +80,7 @@ def _scopes(stack: Stack) -> Iterator[DatabaseScope | CacheScope]:
 
 def open_data(stack: Stack, environ: Mapping[str, str], services: Services) -> None:
     """Nothing is connected before a module asks for it, but what it needs must be said."""
-    databases = {
-        name: {scope: each.placed(module.directory) for scope, each in module.databases.items()}
-        for name, module in stack.modules.items()
-        if module.databases
-    }
+    databases = {name: lent for name, module in stack.modules.items() if (lent := _lent_databases(module))}
     caches = {name: module.caches for name, module in stack.modules.items() if module.caches}
     secrets = services.passwords.values if services.passwords is not None else {}
     for scope in _scopes(stack):
@@ -99,6 +95,12 @@ def open_data(stack: Stack, environ: Mapping[str, str], services: Services) -> N
         from sdk.module_runtime.orchestrator.hosts.cache import CacheHost
 
         services.hosts["Cache"] = CacheHost(caches, environ, secrets)
+
+
+def _lent_databases(module: Module) -> dict[str, DatabaseScope]:
+    return {
+        name: scope.placed(module.directory) for name, scope in module.databases.items() if scope.access == "proxied"
+    }
 
 
 async def _open_jwt(stack: Stack, settings: Jwt, services: Services) -> None:

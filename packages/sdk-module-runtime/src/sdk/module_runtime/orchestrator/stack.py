@@ -117,6 +117,17 @@ class Module(_Table):
     restart: Restart = Restart()
 
     @model_validator(mode="after")
+    def _urls_have_their_own_variables(self) -> Self:
+        told = [scope for scope in self.databases.values() if scope.url_environment is not None]
+        variables = [str(scope.url_environment) for scope in told]
+        twice = sorted(each for each in variables if each in self.environment or variables.count(each) > 1)
+        if twice:
+            raise ValueError(f"url_environment {twice[0]} is given twice, or in environment too")
+        if self.kind == "command" and any(scope.access == "proxied" for scope in told):
+            raise ValueError("a command cannot be lent a database, for it is no module: say access = direct")
+        return self
+
+    @model_validator(mode="after")
     def _ready_somehow(self) -> Self:
         if self.kind == "command" and self.ready_url is None:
             raise ValueError("a command needs a ready_url, by which it is seen to be ready")

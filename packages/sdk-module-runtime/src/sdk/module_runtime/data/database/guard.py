@@ -81,7 +81,8 @@ SELECT concat_ws(', ',
   CASE WHEN rolcreatedb THEN 'CREATEDB' END, CASE WHEN rolreplication THEN 'REPLICATION' END,
   CASE WHEN rolbypassrls THEN 'BYPASSRLS' END,
   (SELECT string_agg('membership in ' || granted.rolname, ', ')
-   FROM pg_roles granted WHERE granted.oid <> role.oid AND pg_has_role(role.oid, granted.oid, 'MEMBER'))
+   FROM pg_roles granted WHERE granted.oid <> role.oid AND granted.rolname <> 'pg_database_owner'
+   AND pg_has_role(role.oid, granted.oid, 'MEMBER'))
 ) AS rights
 FROM pg_roles role WHERE rolname = session_user
 """

@@ -1,4 +1,4 @@
-"""A database's configuration from its URL."""
+"""A database's configuration from its URL, and the other way."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _KINDS: Final = {
     "mysql": "mysql",
     "mariadb": "mysql",
 }
+_DIALECTS: Final = {"sqlite": "sqlite", "postgres": "postgresql", "mysql": "mysql"}
+_DRIVERS: Final = {"sqlite": "sqlite", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 _IGNORED: Final = frozenset({"charset"})
 
 
@@ -41,3 +43,24 @@ def config_of(url: str) -> DatabaseConfig:
         password=found.password,
         ssl_mode=ssl_mode if isinstance(ssl_mode, str) else None,
     )
+
+
+def url_of(config: DatabaseConfig, password: str | None) -> str:
+    """For SQLAlchemy and ``sdk.service.database``; it holds the password."""
+    if config.db_type == "sqlite":
+        return f"sqlite:///{config.database}"
+    url = sa.URL.create(
+        _DRIVERS[config.db_type],
+        username=config.username,
+        password=password,
+        host=config.host or "localhost",
+        port=config.port,
+        database=config.database,
+        query={} if config.ssl_mode is None or config.db_type != "postgres" else {"sslmode": config.ssl_mode},
+    )
+    return url.render_as_string(hide_password=False)
+
+
+def lent_url(config: DatabaseConfig, name: str) -> str:
+    """What a module opens when its orchestrator lends it the database under ``name``."""
+    return f"lent+{_DIALECTS[config.db_type]}://{name}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.data.cache.config import CacheConfig
@@ -68,7 +68,19 @@ class DatabaseScope(DatabaseConfig, _Guarded):
 
     password: None = None
     trusted: bool = False
+    access: Literal["proxied", "direct"] = "proxied"
+    """``direct``: the module is told the whole URL, password included, and reaches the database itself."""
+    url_environment: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """The variable in which the module finds the URL: ``lent+…`` where it is proxied."""
     limits: DatabaseLimits = DatabaseLimits()
+
+    @model_validator(mode="after")
+    def _direct_is_told(self) -> Self:
+        if self.access == "direct" and self.url_environment is None:
+            raise ValueError("with access direct, say in url_environment where the module finds the URL")
+        if self.access == "direct" and self.password_secret is not None:
+            raise ValueError("a module with direct access reads its password once: give it in password_environment")
+        return self
 
     @model_validator(mode="after")
     def _room_beside_transactions(self) -> Self:
