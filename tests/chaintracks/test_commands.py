@@ -71,6 +71,26 @@ async def test_headers_are_fetched_told_and_exported_as_they_came(tmp_path: Path
     assert (tmp_path / "part.bin").read_bytes() == (folder / "mainNet_1.headers").read_bytes()[20 * 80 : 30 * 80]
 
 
+async def test_an_option_that_is_wrong_costs_nothing(tmp_path: Path) -> None:
+    """Reason for its time: eight processes."""
+    headers = vectors("headers", "cdnTest402")
+    assert (await sdk(tmp_path, "sync", "--source", f"cdn:{headers}"))[0] == 1
+    before = json.loads((await sdk(tmp_path, "info"))[1])
+    other = ("--network", "test")
+    for args in (("sync", *other, "--source", f"cdn:{headers}"), ("info", *other), ("export", "x.bin", *other)):
+        code, out, err = await sdk(tmp_path, *args)
+        assert (code, out) == (1, "")
+        assert "holds headers of main, not of test" in err.splitlines()[-1]
+    code, _, err = await sdk(tmp_path, "info", *other, "--store", "files:elsewhere")  # the database says so too
+    assert (code, "the database holds headers of main, not of test" in err) == (1, True)
+    code, _, err = await sdk(tmp_path, "export", "x.bin", "--from-height", "403")
+    assert (code, "no headers of main from height 403 on" in err) == (1, True)
+    code, _, err = await sdk(tmp_path, "export", "x.bin", "--from-height", "9", "--to-height", "8")
+    assert (code, "--to-height 8 lies below --from-height 9" in err) == (2, True)
+    assert not [each for each in os.listdir(tmp_path) if each.startswith("x.bin")]
+    assert json.loads((await sdk(tmp_path, "info"))[1]) == before
+
+
 async def test_a_chain_is_made_current_and_read_while_a_service_runs(tmp_path: Path) -> None:
     """Reason for its time: four processes."""
     network = HeaderNetwork()

@@ -302,8 +302,12 @@ async def test_a_store_of_another_network_or_with_damage_is_refused(tmp_path: Pa
     async with service(tmp_path) as tracks:
         await tracks.chain.extend(raw(grown([GENESIS], 5)[1:]))
         database = sql_of(tracks)
-        with pytest.raises(StoreCorrupted, match="another chain than main"):
+        with pytest.raises(StoreCorrupted, match="holds headers of mock, not of main"):
             await HeaderChain.open("main", sql_store(database), clock=lambda: NOW)
+        held = await sql_store(database).live.state()
+        with pytest.raises(StoreCorrupted, match="holds headers of mock, not of main"):
+            await Chaintracks.open("main", database, [], store=f"files:{tmp_path / 'of-main'}")
+        assert await sql_store(database).live.state() == held
         with pytest.raises(ConfigurationError, match="no network is named"):
             await HeaderChain.open("nowhere", sql_store(database), clock=lambda: NOW)
         await database.write(

@@ -173,6 +173,21 @@ def test_one_process_writes_and_others_may_read(tmp_path: Path, monkeypatch: pyt
     bulk.close()
 
 
+def test_a_folder_of_another_network_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    """One mistyped option must not cost a chain."""
+    filled(tmp_path, 50).close()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="holds headers of mock, not of main"):
+            FileBulk(tmp_path, "main", per_file=PER_FILE)
+    with pytest.raises(ConfigurationError, match="holds headers of mock, not of main"):
+        FolderReader(tmp_path, "main")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    bulk = opened(tmp_path)
+    holds(bulk, 50)
+    bulk.close()
+
+
 def test_a_full_disk_is_an_error_that_says_so_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -375,7 +375,7 @@ class HeaderChain:
     async def _load(self, root_height: int | None = None) -> None:
         """Read the store, and tell what others, or a call that was cut off, have done to it."""
         self._stale = True
-        found = await load(self.store, self.rules.genesis, self._keep, root_height)
+        found = await load(self.store, self.rules, self._keep, root_height)
         height, shown = found.tree.tip.height, found.state.event
         if found.told is not None and found.told < height:
             start = max(found.told + 1, height + 1 - MAX_ADDED)

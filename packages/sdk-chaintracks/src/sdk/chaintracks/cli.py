@@ -99,6 +99,8 @@ def export(place: Path, from_height: int, to_height: int | None, per_file: int, 
 
     if from_height and place.suffix != ".bin":
         raise click.UsageError("a folder begins at height 0: --from-height goes with a .bin file")
+    if to_height is not None and to_height < from_height:
+        raise click.UsageError(f"--to-height {to_height} lies below --from-height {from_height}")
     asyncio.run(_export(ChaintracksSettings.load(**given), place, from_height, to_height, per_file, url))
 
 
@@ -294,7 +296,7 @@ async def _export(
     if not found.count:
         raise ConfigurationError(f"the store holds no headers of {settings.network} from height {first} on")
     click.echo(f"{found.count} headers, heights {found.first}-{found.last}, tip {found.tip}")
-    click.echo(f"{found.written} files written to {place}")
+    click.echo(f"{found.written} file{'' if found.written == 1 else 's'} written to {place}")
 
 
 async def _info(settings: ChaintracksSettings) -> dict[str, object]:

@@ -87,7 +87,8 @@ async def export_folder(
 async def export_file(
     headers: AsyncIterator[Stretch], path: Path, *, first: int = 0, last: int | None = None
 ) -> Exported:
-    """The 80-byte headers from ``first`` to ``last``; the file takes its name when it is whole. Raises ``OSError``."""
+    """The 80-byte headers from ``first`` to ``last``; the file takes its name when it is whole, and none is made where
+    there are none. Raises ``OSError``."""
     fresh = path.with_name(path.name + _NEW)
     at = count = 0
     tip = b""
@@ -104,8 +105,12 @@ async def export_file(
                 break
         file.flush()
         os.fsync(file.fileno())
+    if not count:
+        fresh.unlink()
+        return Exported(first, 0, "", 0)
     fresh.replace(path)
-    return Exported(first, count, display(header_hash(tip)) if tip else "", 1)
+    sync_folder(path.parent)
+    return Exported(first, count, display(header_hash(tip)), 1)
 
 
 def _make(folder: Path) -> None:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 async def store_info(live: Live, folder: Path | None, chain: str) -> dict[str, object]:
-    """JSON values: tip with height, hash, time and work; what lies in files and in rows. Raises ``StorageError``."""
+    """JSON values: tip with height, hash, time and work; what lies in files and in rows. Raises ``StorageError``,
+    ``StoreCorrupted`` or ``ConfigurationError`` for those of another network."""
     state, span = await live.state(), await live.span()
+    if state is not None:
+        state.require(chain)
     files: dict[str, object] | None = None
     reader = None
     if folder is not None:

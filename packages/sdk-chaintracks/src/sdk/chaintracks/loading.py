@@ -28,6 +28,7 @@ from sdk.chaintracks.tree import HeaderTree, Node
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sdk.chaintracks.consensus import Rules
     from sdk.chaintracks.store.ports import Bulk, HeaderStore, Live, State
 
 _STEP: Final = 500
@@ -49,12 +50,13 @@ class Loaded:
     told: int | None
 
 
-async def load(store: HeaderStore, genesis: bytes, keep: int, root_height: int | None = None) -> Loaded:
+async def load(store: HeaderStore, rules: Rules, keep: int, root_height: int | None = None) -> Loaded:
     """The tree of the last ``keep`` headers, or from ``root_height`` on. Raises ``StoreCorrupted``.
 
     Another process may write while this reads. The chain is then as it was at ``state``, or is read again.
     """
-    await _begin(store, genesis)
+    genesis = rules.genesis
+    await _begin(store, rules)
     for _ in range(_ATTEMPTS - 1):
         before = await store.live.state()
         try:
@@ -86,14 +88,16 @@ async def _read(store: HeaderStore, genesis: bytes, keep: int, root_height: int 
     return Loaded(tree, Window(first - len(raws), [*map(header_time, raws)], [*map(header_bits, raws)]), state, told)
 
 
-async def _begin(store: HeaderStore, genesis: bytes) -> None:
+async def _begin(store: HeaderStore, rules: Rules) -> None:
     """Rows that know nothing start at the last buried header, or the first of all."""
-    if await store.live.state() is not None:
+    state = await store.live.state()
+    if state is not None:
+        state.require(rules.chain)
         return
     height = max(0, store.bulk.count - 1)
-    raw = store.bulk.header(height) or genesis
+    raw = store.bulk.header(height) or rules.genesis
     work = store.bulk.work_at(height) if store.bulk.count else work_of(header_bits(raw))
-    await store.live.begin(StoredHeader(header_hash(raw), height, height, True, raw, work))
+    await store.live.begin(StoredHeader(header_hash(raw), height, height, True, raw, work), rules.chain)
 
 
 async def _reconcile(bulk: Bulk, live: Live) -> None:

@@ -17,7 +17,7 @@ from sdk.chaintracks.consensus.fields import HEADER, header_hash, previous_hash
 from sdk.chaintracks.store import snapshot
 from sdk.chaintracks.store.commit_record import CommitRecord
 from sdk.chaintracks.store.flat import FlatHeaders, hashes_of
-from sdk.chaintracks.store.segments import PER_FILE, Segments, sync_folder
+from sdk.chaintracks.store.segments import PER_FILE, Segments, refuse_another_network, sync_folder
 from sdk.core.errors import ConfigurationError, StorageUnavailable
 from sdk.service import failpoints
 from sdk.service.logging import get_logger
@@ -51,11 +51,15 @@ class FileBulk(FlatHeaders):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder / "lock")
+            refuse_another_network(folder, chain)
             self._record = CommitRecord(folder / "committed", writable=True)  # first: it never runs ahead
             self._segments = Segments(folder, chain, per_file=per_file)
         except OSError as error:
             self._unlock()
             raise ConfigurationError(f"the header folder {folder} cannot be used: {error.strerror}") from error
+        except ConfigurationError:
+            self._unlock()
+            raise
         try:
             self._load()
         except BaseException:

@@ -24,10 +24,10 @@ class MemoryLive:
         self._state: State | None = None
         self._events: list[TipEvent] = []
 
-    async def begin(self, first: StoredHeader) -> None:
+    async def begin(self, first: StoredHeader, network: str) -> None:
         if self._state is None:
             self._rows[first.hash] = first
-            self._state = State(first.hash, first.work, 0)
+            self._state = State(first.hash, first.work, 0, network)
 
     async def state(self) -> State | None:
         return self._state
@@ -90,6 +90,6 @@ class MemoryLive:
             raise StoreMoved("the store of headers is empty")
         number = self._state.event + 1
         event = TipEvent(number, move.at, move.first_added, tuple(move.added[-MAX_ADDED:]), tuple(move.removed))
-        self._state = State(event.tip.hash, move.work, number)
+        self._state = State(event.tip.hash, move.work, number, self._state.network)
         self._events = [*self._events[-MAX_EVENTS + 1 :], event]
         return event

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sdk.chaintracks.errors import StoreCorrupted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
@@ -37,11 +39,23 @@ class Move(NamedTuple):
 
 
 class State(NamedTuple):
-    """``tip`` in wire order, the work of the chain up to it, and the id of the last event, 0 before the first."""
+    """``tip`` in wire order, the work of the chain up to it, and the id of the last event, 0 before the first.
+
+    ``network`` is whose headers these are; empty for rows of a version that did not note it.
+    """
 
     tip: bytes
     work: int
     event: int
+    network: str
+
+    def require(self, network: str) -> None:
+        """Raises ``StoreCorrupted`` for the rows of another network."""
+        if self.network not in ("", network):
+            raise StoreCorrupted(
+                f"the database holds headers of {self.network}, not of {network}: "
+                f"name a database of its own for {network}"
+            )
 
 
 class Bulk(Protocol):
@@ -89,8 +103,8 @@ class Live(Protocol):
 
     name: str
 
-    async def begin(self, first: StoredHeader) -> None:
-        """The first header of an empty store. Does nothing when another process was quicker."""
+    async def begin(self, first: StoredHeader, network: str) -> None:
+        """The first header of an empty store, and whose it is. Does nothing when another process was quicker."""
         ...
 
     async def state(self) -> State | None:

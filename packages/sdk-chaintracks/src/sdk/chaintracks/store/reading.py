@@ -11,7 +11,7 @@ from sdk.chaintracks.consensus.fields import HEADER, ZERO_HASH
 from sdk.chaintracks.errors import StoreMoved
 from sdk.chaintracks.store.commit_record import CommitRecord
 from sdk.chaintracks.store.flat import hashes_of
-from sdk.chaintracks.store.segments import PER_FILE, segment_name
+from sdk.chaintracks.store.segments import PER_FILE, refuse_another_network, segment_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -30,14 +30,17 @@ class Stretch(NamedTuple):
 
 
 class FolderReader:
-    """Acknowledged headers of a folder that another process may write to. Raises ``OSError``."""
+    """Acknowledged headers of a folder that another process may write to.
+
+    Raises ``OSError``, and ``ConfigurationError`` for a folder of another network.
+    """
 
     def __init__(self, folder: Path, chain: str) -> None:
+        refuse_another_network(folder, chain)
         self._folder, self._chain = folder, chain
         record = CommitRecord(folder / "committed", writable=False)
         record.close()
         self.count = 0 if record.last is None else record.last.headers
-
         self.tip = ZERO_HASH if record.last is None else record.last.tip
 
     def header(self, height: int) -> bytes:
@@ -76,6 +79,7 @@ async def stored_chain(live: Live, folder: Path | None, chain: str) -> AsyncIter
     state, span = await live.state(), await live.span()
     if state is None or span is None:
         return
+    state.require(chain)
     before, at, found = ZERO_HASH, 0, False
     if folder is not None:
         reader = FolderReader(folder, chain)

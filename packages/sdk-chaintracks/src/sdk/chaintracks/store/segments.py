@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from sdk.chaintracks.consensus.fields import HEADER
+from sdk.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PER_FILE: Final = 100_000
 """Headers of a full file."""
+_NAME: Final = re.compile(r"(\w+)Net_[0-9]+\.headers")
 
 
 class Segments:
@@ -108,6 +111,17 @@ class Segments:
 
 def segment_name(chain: str, number: int) -> str:
     return f"{chain}Net_{number}.headers"
+
+
+def refuse_another_network(folder: Path, chain: str) -> None:
+    """Raises ``ConfigurationError`` for a folder that holds the files of another network, ``OSError``."""
+    for path in folder.iterdir():
+        match = _NAME.fullmatch(path.name)
+        if match is not None and match[1] != chain:
+            raise ConfigurationError(
+                f"the header folder {folder} holds headers of {match[1]}, not of {chain}: "
+                f"name a database, or a folder (--store files:FOLDER), of its own for {chain}"
+            )
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from sdk.chaintracks.consensus.fields import HEADER
 from sdk.chaintracks.errors import StoreMoved
 from sdk.chaintracks.events import MAX_ADDED, MAX_EVENTS, TipEvent, listed
 from sdk.chaintracks.store.ports import State, StoredHeader
-from sdk.chaintracks.store.tables import events, headers, state
+from sdk.chaintracks.store.tables import UNNAMED, events, headers, state
 from sdk.service.database import Prepared, insert_or_ignore
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _PRUNE = Prepared(
     )
 )
 _S = state.c
-_STATE = Prepared(select(_S.tip, _S.work, _S.event))
+_STATE = Prepared(select(_S.tip, _S.work, _S.event, _S.name))
 _BEGIN = Prepared(insert(state))
 _MOVE = Prepared(
     update(state)
@@ -61,8 +61,8 @@ class SqlLive:
         self.database = database
         self.name = database.dialect
 
-    async def begin(self, first: StoredHeader) -> None:
-        await self.database.write(_begin, first)
+    async def begin(self, first: StoredHeader, network: str) -> None:
+        await self.database.write(_begin, first, network)
 
     async def state(self) -> State | None:
         return await self.database.read(_state)
@@ -111,15 +111,18 @@ class SqlLive:
         return await self.database.check()
 
 
-def _begin(unit: Unit, first: StoredHeader) -> None:
+def _begin(unit: Unit, first: StoredHeader, network: str) -> None:
     if unit.first(_STATE) is None:
         unit.run_many(_INSERT, [_columns(first)])
-        unit.run(_BEGIN, name="chain", tip=first.hash, work=_packed(first.work), event=0)
+        unit.run(_BEGIN, name=network, tip=first.hash, work=_packed(first.work), event=0)
 
 
 def _state(unit: Unit) -> State | None:
     row = unit.first(_STATE)
-    return None if row is None else State(bytes(row.tip), int.from_bytes(row.work, "big"), row.event)
+    if row is None:
+        return None
+    network = "" if row.name == UNNAMED else row.name
+    return State(bytes(row.tip), int.from_bytes(row.work, "big"), row.event, network)
 
 
 def _span(unit: Unit) -> tuple[int, int] | None:

@@ -32,6 +32,9 @@ headers: Table[Any] = Table(
     **_MYSQL,
 )
 
+UNNAMED = "chain"
+"""The state's name is its network; this is that of a database filled before it was noted (revision 0002)."""
+
 state: Table[Any] = Table(
     "chaintracks_state",
     metadata,
