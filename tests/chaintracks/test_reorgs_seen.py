@@ -17,6 +17,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from sdk.chaintracks.client.checks import HeaderChecks
+from sdk.chaintracks.client.endpoint import Endpoint
 from sdk.chaintracks.client.stream import UpdateStream
 from sdk.chaintracks.client.updates import HeadersUpdate, ReorgUpdate
 from sdk.chaintracks.engine import Chaintracks
@@ -219,7 +220,9 @@ async def scenario(folder: Path, steps: list[tuple[str, int]]) -> None:
     for at, told in enumerate(sockets):
         urls = world.urls[::-1] if at % 2 else world.urls
         topic: Any = "headers" if at < 2 else "reorgs"
-        streams.append(UpdateStream(urls, topic, HeaderChecks("test"), cursor=begin, shortest=0.01))
+        checks = HeaderChecks("test")
+        servers = [Endpoint(each, checks) for each in urls]
+        streams.append(UpdateStream(servers, topic, checks, cursor=begin, shortest=0.01))
         tasks.append(asyncio.create_task(told.follow(streams[-1])))
     readers = [Reader(world.urls, path, begin) for path in ("/v2/tip/stream", "/v2/reorg/stream")]
     tasks += [asyncio.create_task(each.follow()) for each in readers]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sdk.chaintracks.client import ChaintracksClient, ChaintracksTracker
+from sdk.chaintracks.client import ChaintracksClient, ChaintracksTracker, HeadersUpdate, ReorgUpdate
 from sdk.chaintracks.consensus.fields import header_json
 from sdk.core.errors import ServiceUnavailable
 from sdk.core.header import BlockHeader
@@ -109,6 +109,50 @@ async def test_our_client_asks_the_references_service_everything(storage: str, t
             assert await tracker.is_valid_root_for_height(headers[7].merkle_root, 7)
             assert await tracker.is_valid_root_for_height(fork[-2].merkle_root, top + 3)
             assert not await tracker.is_valid_root_for_height(headers[6].merkle_root, 7)
+
+
+@pytest.mark.parametrize("storage", ["nodb", "sqlite"])
+async def test_our_client_subscribes_to_the_references_service_which_has_no_events(
+    storage: str, tmp_path: Path
+) -> None:
+    """It is looked at. Its client refuses subscriptions; ours tells of every block and of a reorganisation."""
+    headers = real_headers()
+    top = len(headers) - 1
+    async with (
+        reference(storage, tmp_path, headers) as (service, _),
+        ChaintracksClient(service.url, poll=0.05) as client,
+    ):
+        await until_tip(client, headers[-1])
+        stream = client.header_updates(cursor=f"7-{headers[top - 2].hash()}")
+        before = await anext(stream)
+        assert isinstance(before, HeadersUpdate)
+        assert (before.first, before.headers, before.removed) == (top - 1, tuple(headers[-2:]), 0)
+        assert stream.polling
+        reorgs = client.reorg_updates(cursor=before.cursor)
+        reorg = asyncio.create_task(anext(reorgs))
+        chain = grown(headers, 2)
+        for each in chain[-2:]:
+            await client.add_header(each)
+            update = await anext(stream)
+            assert isinstance(update, HeadersUpdate)
+            assert (update.headers, update.removed) == ((each,), 0)
+        async with asyncio.timeout(PATIENCE):
+            while reorgs.cursor != update.cursor:  # noqa: ASYNC110 - it looks for itself
+                await asyncio.sleep(0.01)
+        short = grown(headers, 1, salt="short")
+        await service.feed(short[-1:], top + 1)  # of less work
+        fork = grown(headers, 4, salt="fork")
+        await service.feed(fork[-4:], top + 1)
+        seen: list[HeadersUpdate] = []
+        while not seen or seen[-1].tip != fork[-1]:
+            update = await anext(stream)
+            assert isinstance(update, HeadersUpdate)
+            seen.append(update)
+        assert sum(each.removed for each in seen) == 2
+        assert seen[0].first == top + 1
+        told = await reorg
+        assert isinstance(told, ReorgUpdate)
+        assert [header for _, header in told.deactivated] == chain[:-3:-1]
 
 
 INNER = {"constructor", "getJson", "getJsonOrUndefined", "postJsonVoid"}

@@ -140,12 +140,19 @@ def verify(file: Path, from_height: int, network: str) -> None:
 @click.option("--after", metavar="CURSOR", help="Begin after this one, the first word of a line printed earlier.")
 @click.option("--network", type=click.Choice(NETWORKS), help="Check proof of work by this network's limit too.")
 @click.option("--count", type=click.IntRange(1), help="End after so many lines.  [default: never]")
-def tail(url: tuple[str, ...], after: str | None, network: str | None, count: int | None) -> None:
+@click.option(
+    "--poll",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds between two looks at a server that does not tell by itself.",
+)
+def tail(url: tuple[str, ...], after: str | None, network: str | None, count: int | None, poll: float) -> None:
     from sdk.chaintracks.tail import follow
     from sdk.service.event_loop import run
 
     with contextlib.suppress(KeyboardInterrupt):
-        run(follow(url, after, network, click.echo, most=count))
+        run(follow(url, after, network, click.echo, most=count, poll=poll))
 
 
 def _sources(settings: ChaintracksSettings) -> list[HeaderSource | RunSource]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdk.chaintracks.client import ChaintracksClient
+from sdk.chaintracks.client.stream import POLL
 from sdk.chaintracks.client.updates import Gap, ReorgUpdate
 from sdk.chaintracks.server.positions import read_cursor
 
@@ -31,7 +32,13 @@ def line_of(update: HeadersUpdate | ReorgUpdate | Gap) -> str:
 
 
 async def follow(
-    urls: Sequence[str], cursor: str | None, chain: str | None, say: Callable[[str], None], *, most: int | None = None
+    urls: Sequence[str],
+    cursor: str | None,
+    chain: str | None,
+    say: Callable[[str], None],
+    *,
+    most: int | None = None,
+    poll: float = POLL,
 ) -> None:
     """Call ``say`` with a line for each change, for ever or ``most`` times. Reconnects and resumes by itself.
 
@@ -39,7 +46,7 @@ async def follow(
     """
     if cursor is not None:
         read_cursor(cursor)
-    async with ChaintracksClient(list(urls), chain=chain) as client:
+    async with ChaintracksClient(list(urls), chain=chain, poll=poll) as client:
         async for update in client.header_updates(cursor=cursor):
             say(line_of(update))
             most = None if most is None else most - 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sdk.chaintracks.client.checks import HeaderChecks
 from sdk.chaintracks.client.endpoint import Endpoint
-from sdk.chaintracks.client.stream import UpdateStream
+from sdk.chaintracks.client.stream import POLL, UpdateStream
 from sdk.core.errors import ConfigurationError, ServiceRejected, ServiceUnavailable
 from sdk.service.logging import get_logger
 
@@ -35,6 +35,9 @@ class ChaintracksClient:
     With several servers the next one is asked when one fails or lies. With ``quorum`` above 1 all are asked, and an
     answer counts when that many agree. ``chain`` (``main``, …) bounds how easy a header's target may be. Every header
     is hashed again, and its hash must prove its work. Methods raise ``ServiceUnavailable`` when nobody can tell (R52).
+
+    Servers that tell of nothing, as the reference's ``ChaintracksService``, are looked at every ``poll`` seconds for
+    whoever subscribes.
     """
 
     def __init__(
@@ -44,12 +47,15 @@ class ChaintracksClient:
         name: str = "chaintracks",
         chain: str | None = None,
         quorum: int = 1,
+        poll: float = POLL,
         http: HttpClient | None = None,
     ) -> None:
+        if poll <= 0:
+            raise ConfigurationError(f"servers are looked at every poll seconds, and {poll} is no such time")
         urls = [url] if isinstance(url, str) else [*url]
         if not urls or not 1 <= quorum <= len(urls):
             raise ConfigurationError(f"a quorum of {quorum} needs that many servers, at least one; {len(urls)} given")
-        self.name, self._quorum = name, quorum
+        self.name, self._quorum, self._poll = name, quorum, poll
         self._checks = HeaderChecks(name, chain)
         self._endpoints = [Endpoint(each, self._checks, http) for each in urls]
         self._preferred = 0
@@ -174,7 +180,7 @@ class ChaintracksClient:
     # inside
 
     def _stream(self, topic: Topic, cursor: str | None) -> UpdateStream:
-        stream = UpdateStream([each.url for each in self._endpoints], topic, self._checks, cursor=cursor)
+        stream = UpdateStream(self._endpoints, topic, self._checks, cursor=cursor, poll=self._poll)
         self._streams.append(stream)
         return stream
 
