@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.channels.channel import Channel
+from sdk.module_runtime.channels.intake import Intake
 from sdk.module_runtime.channels.metrics import ChannelMetrics
 from sdk.module_runtime.channels.sockets import CONNECT_TIMEOUT, connect
 from sdk.module_runtime.channels.streams import Streams
@@ -169,8 +170,13 @@ class ModuleChannel:
 
     async def _once(self, opened: asyncio.Future[None]) -> None:
         target, packs = self.target, MESSAGE_PACK in self._extensions
-        channel = await connect(
-            lambda: Channel(self._take, label=target.kind, message_pack=packs, traffic=self.metrics.traffic),
+        # Of many frames that were read at once some are handled in each turn, so that their answers can hold the rest.
+        intake: Intake[Frame] = Intake(self._take, lambda wanted: channel.hold(not wanted))
+        channel = Channel(
+            lambda frame: intake.put((frame,)), label=target.kind, message_pack=packs, traffic=self.metrics.traffic
+        )
+        await connect(
+            lambda: channel,
             target.address,
             ssl=target.ssl,
             server_name=target.server_name,
@@ -181,7 +187,7 @@ class ModuleChannel:
             payload, format_ = encode(message, packs=packs)
             channel.send(wrap_json(payload) if format_ is Format.JSON else payload, format_)
             if not channel.is_writable:
-                await self._until_read(channel)
+                await self._until_read(channel, intake)
 
         link = Link(
             send,
@@ -208,6 +214,7 @@ class ModuleChannel:
             _log.info("channel_open", channel=target.kind)
             _log.info("channel_closed", channel=target.kind, reason=await asyncio.shield(channel.closed))
         finally:
+            intake.flush()
             if self.streams is not None:
                 self.streams.close()
             if self.link is not None:
@@ -217,16 +224,16 @@ class ModuleChannel:
             await link.close()
             channel.close()
 
-    async def _until_read(self, channel: Channel) -> None:
+    async def _until_read(self, channel: Channel, intake: Intake[Frame]) -> None:
         """An orchestrator that leaves too much of ours unread is not read either: it may be asking for more."""
         self._unread += 1
         if self._unread == MOST_UNREAD:
-            channel.hold(True)
+            intake.hold(True)
         try:
             await channel.drain()
         finally:
             if self._unread == MOST_UNREAD:
-                channel.hold(False)
+                intake.hold(False)
             self._unread -= 1
 
     def _take(self, frame: Frame) -> None:

@@ -10,8 +10,8 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Final
 
 from sdk.core.errors import SdkError
+from sdk.module_runtime.channels.allowance import Allowance
 from sdk.module_runtime.errors import LinkClosed, ProtocolError, RuntimeModuleError, ServiceOperationFailed
-from sdk.module_runtime.orchestrator.allowance import Allowance
 from sdk.module_runtime.orchestrator.happenings import Happening
 from sdk.module_runtime.orchestrator.lanes import Lanes
 from sdk.module_runtime.orchestrator.logs import LONGEST_LINE

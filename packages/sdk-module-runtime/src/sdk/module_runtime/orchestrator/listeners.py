@@ -14,14 +14,14 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.channels.allowance import Allowance
 from sdk.module_runtime.channels.channel import Channel
+from sdk.module_runtime.channels.intake import Intake
 from sdk.module_runtime.channels.metrics import ChannelMetrics
 from sdk.module_runtime.channels.sockets import listen_tcp, listen_unix
 from sdk.module_runtime.errors import LinkClosed, ProtocolError
 from sdk.module_runtime.orchestrator import happenings
-from sdk.module_runtime.orchestrator.allowance import Allowance
 from sdk.module_runtime.orchestrator.conversation import cost_of
-from sdk.module_runtime.orchestrator.intake import Intake
 from sdk.module_runtime.orchestrator.pulse import Pulse, tell_alerts
 from sdk.module_runtime.protocol.extensions import Hello
 from sdk.module_runtime.protocol.formats import Format

@@ -14,12 +14,12 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from sdk.module_runtime.channels.allowance import Allowance
 from sdk.module_runtime.channels.channel import Channel
+from sdk.module_runtime.channels.intake import Intake
 from sdk.module_runtime.channels.metrics import ChannelMetrics
 from sdk.module_runtime.errors import LinkClosed, ProtocolError, RuntimeModuleError
-from sdk.module_runtime.orchestrator.allowance import Allowance
 from sdk.module_runtime.orchestrator.conversation import Conversation, cost_of
-from sdk.module_runtime.orchestrator.intake import Intake
 from sdk.module_runtime.orchestrator.own_port import OwnPort
 from sdk.module_runtime.orchestrator.pulse import Pulse, tell_alerts
 from sdk.module_runtime.protocol import registration as wire

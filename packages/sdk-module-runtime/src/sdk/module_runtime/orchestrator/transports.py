@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from sdk.module_runtime.channels.intake import Intake
 from sdk.module_runtime.errors import LinkClosed
 from sdk.module_runtime.orchestrator.conversation import cost_of
-from sdk.module_runtime.orchestrator.intake import Intake
 from sdk.module_runtime.orchestrator.logs import LONGEST_LINE
 from sdk.module_runtime.protocol.lines import MAX_LINE, LineDecoder
 

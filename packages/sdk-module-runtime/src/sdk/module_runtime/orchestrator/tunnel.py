@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSCloseCode, WSMsgType
 
-from sdk.module_runtime.orchestrator.allowance import Allowance
+from sdk.module_runtime.channels.allowance import Allowance
 from sdk.service.http_app import bound_intake
 
 if TYPE_CHECKING:

@@ -9,26 +9,30 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sdk.module_runtime.orchestrator.allowance import Allowance
+    from sdk.module_runtime.channels.allowance import Allowance
 
 _AT_ONCE: Final = 128
 
 T = TypeVar("T")
 
 
+def _one(message: object) -> float:
+    return 1.0
+
+
 class Intake(Generic[T]):
     """Hands messages to ``handle``, some in each turn of the loop, as far as the allowance goes.
 
     ``reading(False)`` asks the source to wait, ``reading(True)`` to go on. ``cost`` is what a message takes of the
-    allowance, which several sources may share.
+    allowance, which several sources may share; without one there is no limit but that of a turn.
     """
 
     def __init__(
         self,
         handle: Callable[[T], None],
         reading: Callable[[bool], None],
-        allowance: Allowance,
-        cost: Callable[[T], float],
+        allowance: Allowance | None = None,
+        cost: Callable[[T], float] = _one,
     ) -> None:
         self._handle, self._reading, self.allowance, self._cost = handle, reading, allowance, cost
         self._backlog: deque[T] = deque()
@@ -75,7 +79,7 @@ class Intake(Generic[T]):
     def _run(self) -> None:
         wait = 0.0
         while self._backlog and self._left and not self._held:
-            if not self.allowance.take(self._cost(self._backlog[0])):
+            if self.allowance is not None and not self.allowance.take(self._cost(self._backlog[0])):
                 wait = self.allowance.wait()
                 break
             self._left -= 1

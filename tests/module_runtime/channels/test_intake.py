@@ -7,8 +7,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.module_runtime.orchestrator.allowance import Allowance
-from sdk.module_runtime.orchestrator.intake import Intake
+from sdk.module_runtime.channels.allowance import Allowance
+from sdk.module_runtime.channels.intake import Intake
 
 
 @given(
