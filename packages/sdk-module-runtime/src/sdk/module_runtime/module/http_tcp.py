@@ -39,7 +39,7 @@ LARGEST_FRAME: Final = 8 * 1024 * 1024
 MOST_UNREAD: Final = 64 * 1024 * 1024
 """Bytes of answers that one connection has not read."""
 PATIENCE: Final = 15.0
-"""Seconds in which a half-sent frame or an unread answer has to move."""
+"""Seconds between looks; what was half-sent or unread at one and still is at the next ends the connection."""
 
 
 class AskingPeer:
@@ -75,11 +75,11 @@ class AskingPeer:
         self._judge()
 
     def sweep(self) -> None:
-        """Called every ``PATIENCE`` seconds: where nothing has moved since the last time, the connection is cut."""
+        """Called every ``PATIENCE`` seconds: it is cut where the same frame or answer stands as last time."""
         stands = self._reading is not None or (self.channel.is_within_frame and not self._is_held)
         if stands and self._moved == self._stood_at:
             _log.warning("http_tcp_peer_too_slow", channel=self.channel.label)
-            self.channel.abort("nothing has moved for too long")
+            self.channel.abort("a frame or an answer took too long")
         self._stood_at = self._moved if stands else None
 
     async def _until_read(self) -> None:
