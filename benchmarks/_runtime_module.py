@@ -57,4 +57,4 @@ async def rate(work: Callable[[], Awaitable[object]], callers: int, seconds: flo
 
 
 if __name__ == "__main__":
-    sys.exit(ModuleProgram(build, "measured", (), ServeOptions(drain=5), prefix="").run([]))
+    sys.exit(ModuleProgram(build, "measured", (), ServeOptions(drain=5, http_tcp="127.0.0.1:0"), prefix="").run([]))

@@ -13,11 +13,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from _runtime_module import rate
 from aiohttp import ClientSession
 
+from sdk.module_runtime.channels.http_tcp import HttpTcpClient
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from sdk.module_runtime.protocol import messages
+from sdk.module_runtime.protocol.init import parse_socket_address
 from support.requirements import CACHE
 from support.running_stack import running
 from support.rust_rig import rust_module, rust_orchestrator
@@ -53,6 +56,7 @@ async def run(report: Callable[..., None]) -> None:
     codec(report)
     await ways(report)
     await gateway(report)
+    await frames(report)
     await starting(report)
     await idling(report)
 
@@ -184,6 +188,24 @@ async def gateway(report: Callable[..., None]) -> None:
     count = json.loads(printed)
     report("HTTP through the gateway to a module, a core", count / ours, "requests/s", limit=1_200)
     report("the same, with the module's own work", count / (ours + modules), "requests/s")
+
+
+async def frames(report: Callable[..., None]) -> None:
+    """The same endpoint, asked over HTTP in frames from here."""
+    board = Switchboard()
+    async with running({"measured": {"kind": "module", "command": MODULE}}, board) as seen:
+        await seen.until("measured", State.READY)
+        while not (found := board.providers.all()):  # noqa: ASYNC110 - it is offered after the announcement
+            await asyncio.sleep(0.02)
+        instance, address = seen.modules["measured"].instance, parse_socket_address(found[0].address)
+        assert instance is not None
+        assert address is not None
+        async with HttpTcpClient(address) as client:
+            before = processor_time(instance.process.pid)
+            done = await rate(lambda: client.request("GET", "/hello"), 32, SECONDS)
+            spent = processor_time(instance.process.pid) - before
+    report("HTTP in frames to a module, 32 in flight", done, "requests/s")
+    report("… by the module's own processor time", done * SECONDS / spent, "requests/s")
 
 
 async def starting(report: Callable[..., None]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sdk.module_runtime.channels import metrics as metrics_module
 from sdk.module_runtime.channels.metrics import (
     FRESH,
     LEAST,
@@ -110,6 +111,20 @@ def test_everything_is_of_fixed_size() -> None:
     assert len(metrics._outages) == OUTAGES
     assert sys.getsizeof(metrics._latencies) < 16_000
     assert len(metrics._told_at) <= 4
+
+
+@pytest.fixture(autouse=True)
+def always_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "CHECK_EVERY", 0.0)
+
+
+def test_it_does_not_look_for_alerts_more_often_than_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "CHECK_EVERY", 30.0)
+    metrics = ChannelMetrics()
+    assert metrics.due_alerts(1) == []
+    metrics.in_flight = 2000
+    assert metrics.due_alerts(30.9) == []
+    assert [each.kind for each in metrics.due_alerts(31)] == ["in_flight"]
 
 
 def test_each_kind_of_alert_is_told_at_most_once_an_interval_and_none_while_all_is_well() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientSession
 
+from sdk.module_runtime.channels import metrics
 from sdk.module_runtime.channels.metrics import LEAST
 from sdk.module_runtime.module.program import LISTEN, ORCHESTRATOR
 from sdk.module_runtime.orchestrator import happenings, listeners, registration
@@ -88,6 +89,7 @@ async def test_both_ends_count_the_same_messages_and_a_question_goes_where_its_p
 
 async def test_an_alert_is_an_event_of_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listeners, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(metrics, "CHECK_EVERY", 0.0)
     board = Switchboard()
     told: list[Happening] = []
     async with running({"one": BOTH}, board) as seen:

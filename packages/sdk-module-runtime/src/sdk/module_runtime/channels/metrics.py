@@ -24,6 +24,8 @@ WINDOW: Final = 3600.0
 SLICES: Final = 60
 """Parts of the window, each forgotten as a whole."""
 OUTAGES: Final = 256
+CHECK_EVERY: Final = 30.0
+"""Seconds between looks for alerts, however often somebody asks: what has to be sorted for them is not free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class ChannelMetrics:
         """How often each kind was told."""
         self._thresholds = thresholds or Thresholds()
         self._told_at: dict[str, float] = {}
+        self._check_at = 0.0
         self._latencies = array("d")
         self._next = 0
         self._sampled_at = 0.0
@@ -192,6 +195,9 @@ class ChannelMetrics:
 
     def due_alerts(self, now: float) -> list[Alert]:
         """Those to be told now: each kind at most once an interval."""
+        if now < self._check_at:
+            return []
+        self._check_at = now + CHECK_EVERY
         limits = self._thresholds
         answered, failed = self._within(now)
         found = [
