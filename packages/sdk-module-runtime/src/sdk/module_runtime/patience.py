@@ -17,18 +17,18 @@ class Patience:
     """Limits that end within one tick share a timer."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._ending: dict[int, set[TimeLimit]] = {}
 
     def limit(self, seconds: float) -> TimeLimit:
         """``with patience.limit(5):`` raises ``TimeoutError``, as ``asyncio.timeout`` does, but up to a tick later."""
-        return TimeLimit(self, math.ceil((self._loop.time() + seconds) / TICK))
+        return TimeLimit(self, math.ceil((self.loop.time() + seconds) / TICK))
 
     def begin(self, limit: TimeLimit) -> None:
         ending = self._ending.get(limit.tick)
         if ending is None:
             ending = self._ending[limit.tick] = set()
-            self._loop.call_at(limit.tick * TICK, self._end, limit.tick)
+            self.loop.call_at(limit.tick * TICK, self._end, limit.tick)
         ending.add(limit)
 
     def forget(self, limit: TimeLimit) -> None:
@@ -51,7 +51,7 @@ class TimeLimit:
         self._is_over = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._patience.loop)  # without the loop, Python 3.11 asks the system for it
         if task is None:
             raise RuntimeError("a time limit is for a task")
         self._task, self._cancelling = task, task.cancelling()

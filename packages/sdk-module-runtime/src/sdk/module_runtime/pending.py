@@ -28,6 +28,7 @@ class Pending(Generic[K, V]):
     def __init__(self) -> None:
         self._expected: dict[K, _Expected[V]] = {}
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __contains__(self, key: K) -> bool:
         return key in self._expected
@@ -45,9 +46,11 @@ class Pending(Generic[K, V]):
     def begin(self, key: K) -> _Expected[V]:
         if self._closed:
             raise LinkClosed("the link to the orchestrator has ended")
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # once, for Python 3.11 asks the system each time
         expected = self._expected.get(key)
         if expected is None:
-            expected = self._expected[key] = _Expected(asyncio.get_running_loop().create_future())
+            expected = self._expected[key] = _Expected(self._loop.create_future())
         expected.waiters += 1
         return expected
 

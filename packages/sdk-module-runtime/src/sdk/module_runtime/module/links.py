@@ -59,6 +59,7 @@ class Links:
 
     def __init__(self, stdio: Link, preferences: Preferences, *, over_channels: bool) -> None:
         self._stdio, self._preferences, self._over_channels = stdio, preferences, over_channels
+        self._clock = asyncio.get_running_loop().time
         self._channels: dict[ChannelKind, ModuleChannel] = {}
         self._order: list[ChannelKind] = []
         self._usual = Ranking((), ())
@@ -251,7 +252,3 @@ class Links:
         metrics = self._channels[kind].metrics
         p95 = None if rule.within is None else metrics.recent_p95(now)
         return Health(p95, metrics.in_flight, self._conditions.rests(kind, now))
-
-    @staticmethod
-    def _clock() -> float:
-        return asyncio.get_running_loop().time()

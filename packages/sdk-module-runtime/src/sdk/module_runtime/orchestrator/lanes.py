@@ -21,7 +21,8 @@ class Lanes:
         self._is_busy = False
         self._waiting = 0
         self._lanes: dict[Hashable, deque[Work]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[Hashable, asyncio.Task[None]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def waiting(self) -> int:
@@ -33,10 +34,7 @@ class Lanes:
         queue = self._lanes.get(lane)
         if queue is None:
             self._lanes[lane] = queue = deque((work,))
-            task = _started(self._run(lane, queue))
-            if not task.done():
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            self._start(lane, self._run(lane, queue))
         else:
             queue.append(work)
         if self._waiting >= self._most and not self._is_busy:
@@ -45,11 +43,12 @@ class Lanes:
 
     async def close(self) -> None:
         """Cancel what runs and forget what waits."""
-        tasks = list(self._tasks)
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._lanes.clear()
+        self._tasks.clear()
 
     async def _run(self, lane: Hashable, queue: deque[Work]) -> None:
         try:
@@ -62,17 +61,21 @@ class Lanes:
         finally:
             if self._lanes.get(lane) is queue:
                 del self._lanes[lane]
+                self._tasks.pop(lane, None)
+
+    def _start(self, lane: Hashable, work: Coroutine[Any, Any, None]) -> None:
+        """A task that has done its first step already, where Python can: most answers then leave in the same turn."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        if sys.version_info >= (3, 12):
+            task = asyncio.Task(work, loop=self._loop, eager_start=True)
+        else:
+            task = self._loop.create_task(work)
+        if not task.done():
+            self._tasks[lane] = task
 
     def _done(self) -> None:
         self._waiting -= 1
         if self._is_busy and self._waiting <= self._most // 2:
             self._is_busy = False
             self._busy(False)
-
-
-def _started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """A task that has done its first step already, where Python can: most answers then leave in the same turn."""
-    loop = asyncio.get_running_loop()
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(work, loop=loop, eager_start=True)
-    return loop.create_task(work)
