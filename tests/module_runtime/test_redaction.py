@@ -2,6 +2,7 @@
 
 import base64
 import gc
+import hashlib
 import html
 import json
 import string
@@ -19,7 +20,7 @@ from sdk.service.logging import REDACTED
 
 # No character of the marker, so that a marker never completes a secret by chance.
 secrets = st.text(st.characters(exclude_characters="[redacted]", exclude_categories=["Cs"]), min_size=4, max_size=40)
-secrets = secrets.filter(lambda text: text.strip().lower() not in ORDINARY)
+secrets = secrets.filter(lambda text: len(text.strip()) >= 4 and text.strip().lower() not in ORDINARY)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 narrow = st.text("ab+/", min_size=4, max_size=7)  # forms that overlap, repeat and begin one another
 
@@ -72,9 +73,11 @@ def test_no_encoded_form_is_left(encoding: str, secret: str, before: str, after:
 @given(secret=st.binary(min_size=4, max_size=40), before=st.binary(max_size=5), after=st.binary(max_size=5))
 def test_base64_of_a_larger_text_gives_no_bit_of_the_secret_away(secret: bytes, before: bytes, after: bytes) -> None:
     registry = SecretRegistry()
+    core = secret.decode("utf-8", "surrogateescape").lstrip()
     if not registry.register(secret):
-        assert len(secret.decode("utf-8", "surrogateescape")) < 4
+        assert len(core.rstrip()) < 4 or core.rstrip().lower() in ORDINARY
         return
+    secret = core.encode("utf-8", "surrogateescape")
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         whole = encode(before + secret + after).decode()
         first, last = len(before) * 8 // 6, -(-(len(before) + len(secret)) * 8 // 6)
@@ -129,6 +132,41 @@ def test_a_whole_line_is_not_held_back() -> None:
     assert stream.feed("password hunter22\n") == f"password {REDACTED}\n"
     assert stream.feed("hunt") == ""
     assert stream.feed("ing season\n") == "hunting season\n"
+
+
+@pytest.mark.parametrize("secret", ["\nhunter22", " \t\nhunter22\r\n", "\x85hunter22"])
+def test_white_space_around_a_secret_is_no_part_of_it_and_holds_no_line_back(secret: str) -> None:
+    stream = StreamRedactor(registry_of(secret))
+    assert stream.feed("a line\n") == "a line\n"
+    assert stream.feed("hunter22\n") == f"{REDACTED}\n"
+    assert not SecretRegistry().register("\n \t\r\n")
+
+
+PEM = "\n".join(
+    [
+        "-----BEGIN PRIVATE KEY-----",
+        *(base64.b64encode(hashlib.sha512(bytes([line])).digest()[:48]).decode() for line in range(26)),
+        "-----END PRIVATE KEY-----",
+    ]
+)
+
+
+@pytest.mark.parametrize("end", [*string.ascii_letters, *string.digits, "}", "=", "/", "+", "-"])
+def test_a_long_key_holds_no_ordinary_line_back(end: str) -> None:
+    stream = StreamRedactor(registry_of(PEM))
+    assert stream.feed(f"an ordinary line {end}\n") == f"an ordinary line {end}\n"
+
+
+@given(st.lists(st.integers(1, 200), max_size=30), st.sampled_from(sorted(ENCODINGS)))
+def test_a_long_key_is_hidden_however_it_is_cut(cuts: list[int], encoding: str) -> None:
+    text = f"key {ENCODINGS[encoding](PEM)} end\n"
+    registry = registry_of(PEM)
+    stream, shown, at = StreamRedactor(registry), "", 0
+    for cut in cuts:
+        shown += stream.feed(text[at : at + cut])
+        at += cut
+    assert shown + stream.feed(text[at:]) + stream.finish() == registry.redact(text)
+    assert PEM.partition("\n")[2][:20] not in registry.redact(text)
 
 
 KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\r\n  9w0BAQEFAASCBKcwggSj  \nAg==\n-----END KEY-----\n"

@@ -37,13 +37,15 @@ class Form(NamedTuple):
 def forms_of(secret: str | bytes, *, minimum: int = MINIMUM_LENGTH) -> frozenset[Form]:
     """All forms of ``secret`` and of each of its lines; empty for one shorter than ``minimum`` characters or ordinary.
 
-    Bytes stand for the text they decode to; what is no UTF-8 becomes surrogates (PEP 383), as in ``redact_value``.
+    It is found without the white space around it, which hides nothing: a file's last newline is rarely printed, and a
+    secret that began with one would hold back every line. Bytes stand for the text they decode to; what is no UTF-8
+    becomes surrogates (PEP 383), as in ``redact_value``.
     """
-    text = secret.decode("utf-8", "surrogateescape") if isinstance(secret, bytes) else secret
-    if len(text) < minimum or text.strip().lower() in ORDINARY:
+    given = (secret.decode("utf-8", "surrogateescape") if isinstance(secret, bytes) else secret).lstrip()
+    text = given.rstrip()
+    if len(text) < minimum or text.lower() in ORDINARY:
         return frozenset()
-    data = secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogatepass")
-    found = set(_forms(text, data))
+    found = {form for each in {text, given} for form in _forms(each, each.encode("utf-8", _errors_of(secret)))}
     lines = text.splitlines()
     if len(lines) > 1:
         for line in map(str.strip, lines):

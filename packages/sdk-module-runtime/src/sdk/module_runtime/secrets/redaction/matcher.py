@@ -18,6 +18,9 @@ Span = tuple[int, int]
 
 PIECE: Final = 64
 """Characters."""
+LEAST_BEGINNING: Final = 4
+"""Characters of a piece from within a long form, fewer of which are no reason to hold back a text: the end of many a
+line is the beginning of some piece of a long key. What follows on a piece that was found is held back in any case."""
 
 
 class Matcher:
@@ -27,15 +30,17 @@ class Matcher:
     automaton spends at most that many steps on a character, and at most that much of a stream is held back.
     """
 
-    __slots__ = ("_automaton", "longest")
+    __slots__ = ("_automaton", "_beginnings", "longest")
 
     def __init__(self, forms: Iterable[Form]) -> None:
         merged: dict[str, Form] = {}
+        self._automaton: Any = ahocorasick.Automaton()
+        self._beginnings: Any = ahocorasick.Automaton()
         for form in forms:
+            self._beginnings.add_word(form.text[:PIECE], None)
             for piece in _pieces(form):
                 same = merged.get(piece.text, piece)
                 merged[piece.text] = Form(piece.text, piece.left or same.left, piece.right or same.right)
-        self._automaton: Any = ahocorasick.Automaton()
         for text, form in merged.items():
             self._automaton.add_word(text, (len(text), form.left, form.right))
         self.longest = max(map(len, merged), default=0)
@@ -58,17 +63,30 @@ class Matcher:
                 end += 1
             yield begin, end
 
-    def undecided_from(self, text: str) -> int:
-        """From where on a longer text could hold a form that ``spans(text)`` does not show in full; at most ``len``."""
+    def undecided_from(self, text: str, covered: int = 0) -> int:
+        """From where on a longer text could hold a form that ``spans(text)`` does not show in full; at most ``len``.
+
+        The first ``covered`` characters belong to a span that began before the text.
+        """
         size = len(text)
         if not self.longest:
             return size
         undecided = next(
-            (at for at in range(max(0, size - self.longest), size) if self._automaton.match(text[at:])), size
+            (at for at in range(max(0, size - self.longest), size) if self._may_begin(text, at, covered)), size
         )
         if undecided and text[undecided - 1] in BASE64_CHARACTERS:
             undecided -= 1  # it may hold bits of what begins after it
         return undecided
+
+    def _may_begin(self, text: str, at: int, covered: int) -> bool:
+        """Whether ``text`` from there to its end is the beginning of a form, or of what follows on a piece of one."""
+        rest = text[at:]
+        if not self._automaton.match(rest):
+            return False
+        if at < covered or len(rest) >= LEAST_BEGINNING or self._beginnings.match(rest):
+            return True
+        near = max(0, at - self.longest)
+        return any(begin <= at - near < end for begin, end in self._matches(text[near:]))
 
 
 class Matchers:
@@ -90,9 +108,9 @@ class Matchers:
         found = [span for layer in self._layers for span in layer.spans(text)]
         return list(merge_spans(sorted(found))) if len(self._layers) > 1 else found
 
-    def undecided_from(self, text: str) -> int:
-        """From where on a longer text could hold a form that ``spans(text)`` does not show in full; at most ``len``."""
-        return min((layer.undecided_from(text) for layer in self._layers), default=len(text))
+    def undecided_from(self, text: str, covered: int = 0) -> int:
+        """As for one of them."""
+        return min((layer.undecided_from(text, covered) for layer in self._layers), default=len(text))
 
 
 def _pieces(form: Form) -> Iterator[Form]:

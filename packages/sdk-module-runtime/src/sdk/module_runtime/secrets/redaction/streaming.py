@@ -36,7 +36,7 @@ class StreamRedactor:
 
     def _take(self, text: str, *, final: bool) -> str:
         matcher = self._registry.matcher()
-        cut = len(text) if final else matcher.undecided_from(text)
+        cut = len(text) if final else matcher.undecided_from(text, self._covered)
         shown: list[str] = []
         at = 0
         covered = self._covered
