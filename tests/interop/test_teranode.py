@@ -17,7 +17,7 @@ from sdk.chaintracks.sources.teranode.data_hub import DataHubs
 from support.header_rig import GENESIS, grown, mined, raw
 from support.programs import Program, all_gone
 from support.requirements import teranode_python
-from support.teranode_rig import LENT, following, members, until
+from support.teranode_rig import LENT, bus_of, following, members, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,6 +194,30 @@ async def test_a_lost_connection_and_a_lost_process_are_made_again(tmp_path: Pat
         await member.show(LONG[:11])
         await member.announce()
         await ours.reaches(LONG[:11])
+
+
+async def test_two_processes_over_one_key_are_two_members(tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second" / "bus.key").symlink_to(tmp_path / "bus.key")
+    async with members() as [member], following(tmp_path, [member]), following(tmp_path / "second", [member]) as second:
+        assert len(await member.members()) == 2
+        await member.show(LONG[:11])
+        await member.announce()
+        await second.reaches(LONG[:11])
+
+
+@pytest.mark.parametrize(("mode", "size", "reason"), [(0o644, 32, "chmod 600 it"), (0o600, 31, "no key of 32 bytes")])
+async def test_a_key_that_others_may_read_or_that_is_damaged_is_not_used(
+    tmp_path: Path, mode: int, size: int, reason: str
+) -> None:
+    key = tmp_path / "bus.key"
+    key.write_bytes(bytes(size))
+    key.chmod(mode)
+    bus = bus_of(tmp_path, ["/ip4/127.0.0.1/tcp/9/p2p/12D3KooWLontQWbeWmteKZ9EbnzzYR7d6kxZt6Rqw6ABq6L2fLrt"])
+    bus.begin()
+    await until(lambda: reason in bus.fault)
+    await bus.close()
+    assert key.read_bytes() == bytes(size)
 
 
 async def test_a_datahub_of_ours_makes_current_before_any_block_is_announced(tmp_path: Path) -> None:

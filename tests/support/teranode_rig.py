@@ -115,13 +115,18 @@ class Followed:
         await until(lambda: self.service.chain.tip.hash == tip)
 
 
+def bus_of(folder: Path, addresses: Sequence[str]) -> BusBridge:
+    """Not begun; its identity is kept in ``folder``."""
+    task = BusTask(TOPIC, MOCK.pow_limit, tuple(addresses), str(folder / "bus.key"))
+    return BusBridge(task, python=teranode_python(), environ={"PYTHONPATH": LENT})
+
+
 @asynccontextmanager
 async def following(
     folder: Path, peers: Sequence[Member], *, pages: DataHubs | None = None, hubs: Sequence[str] = (), **options: Any
 ) -> AsyncIterator[Followed]:
     """A service that follows the bus through ``peers``, and is connected to all of them."""
-    task = BusTask(TOPIC, MOCK.pow_limit, tuple(each.address for each in peers), str(folder / "bus.key"))
-    bus = BusBridge(task, python=teranode_python(), environ={"PYTHONPATH": LENT})
+    bus = bus_of(folder, [each.address for each in peers])
     source = TeranodeSource(
         bus, Rules.of(MOCK), hubs=hubs, pages=pages or DataHubs(trusted=hubs, allow_private=True), **options
     )

@@ -8,6 +8,7 @@ It only dials, and it passes on what it holds for valid, as every member of a go
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -51,6 +52,9 @@ _MAX_BANNED: Final = 2000
 _HEARTBEAT: Final = 1
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass
 class Dialled:
     """A peer of ours: when it is dialled again, and why it is not there."""
@@ -86,7 +90,7 @@ class Bus:
 
         async def push(forwarder: ID, message: Any) -> None:
             peer = str(forwarder)
-            if not self.may_deliver(peer):
+            if not self.may_deliver(peer) or str(ID(message.from_id)) in self.banned:
                 return
             try:
                 await inner(forwarder, message)
@@ -148,39 +152,40 @@ class Bus:
         if peer in self.banned:
             return
         if len(self.banned) >= _MAX_BANNED:
-            self.forgive(min(self.banned, key=lambda each: self.banned[each]))
+            del self.banned[min(self.banned, key=lambda each: self.banned[each])]
         self.banned[peer] = trio.current_time() + seconds
-        self.pubsub.add_to_blacklist(ID.from_string(peer))
         self.counts["banned"] = len(self.banned)
         for each in self.peers:
             if str(each.info.peer_id) == peer:
                 each.due, each.fault = self.banned[peer], reason
-        logging.getLogger(__name__).warning("peer banned: %s: %s", peer, reason)
+        log.warning("peer banned: %s: %s", peer, reason)
 
-    def forgive(self, peer: str) -> None:
-        del self.banned[peer]
-        self.pubsub.remove_from_blacklist(ID.from_string(peer))
-
-    async def keep_connected(self) -> None:
+    async def keep_connected(self, nursery: trio.Nursery) -> None:
         """Dial whoever is due, part from whoever is banned, and say how things stand."""
         while True:
             now = trio.current_time()
-            for peer in [each for each, until in self.banned.items() if until <= now]:
-                self.forgive(peer)
-            for each in self.host.get_connected_peers():
-                if str(each) in self.banned:
-                    await self.host.disconnect(each)
+            self.banned = {each: until for each, until in self.banned.items() if until > now}
             connected = set(self.host.get_connected_peers())
-            async with trio.open_nursery() as dials:
-                for dialled in self.peers:
-                    if dialled.info.peer_id not in connected and dialled.due <= now:
-                        dials.start_soon(self.dial, dialled)
+            for each in connected:
+                if str(each) in self.banned:
+                    nursery.start_soon(self.part, each)
+            for dialled in self.peers:
+                if dialled.info.peer_id not in connected and dialled.due <= now:
+                    dialled.due = now + 2 * _DIAL
+                    nursery.start_soon(self.dial, dialled)
             self.tell(self.state())
             await trio.sleep(_STATE)
 
+    async def part(self, peer: ID) -> None:
+        with trio.move_on_after(_DIAL):
+            try:
+                await self.host.disconnect(peer)
+            except Exception as error:  # noqa: BLE001 - the next round sees whether it is gone
+                log.warning("parting from %s failed: %s", peer, error)
+
     async def dial(self, peer: Dialled) -> None:
-        self.host.get_peerstore().clear_addrs(peer.info.peer_id)  # what it says of itself; ours is the one to dial
         try:
+            self.host.get_peerstore().clear_addrs(peer.info.peer_id)  # those it names itself are not dialled
             with trio.fail_after(_DIAL):
                 await self.host.connect(peer.info)
         except Exception as error:  # noqa: BLE001 - whatever the library raises, that peer is not there
@@ -192,41 +197,57 @@ class Bus:
 
     def state(self) -> dict[str, Any]:
         """``connected`` are those that take part in the topic."""
-        members = self.pubsub.peer_topics.get(self.task.topic, set())
-        connected = [str(each) for each in self.host.get_connected_peers() if each in members]
-        faults = [f"{each.info.peer_id}: {each.fault}" for each in self.peers if each.fault]
-        return {"kind": "state", "connected": connected, "faults": faults[:8], "counts": self.counts}
+        members, connected = self.pubsub.peer_topics.get(self.task.topic, set()), self.host.get_connected_peers()
+        faults = []
+        for each in self.peers:
+            peer = each.info.peer_id
+            fault = "is connected, but not on the topic" if peer in connected and peer not in members else each.fault
+            if fault:
+                faults.append(f"{peer}: {fault}")
+        named = [str(each) for each in connected if each in members]
+        return {"kind": "state", "connected": named, "faults": faults[:8], "counts": self.counts}
 
 
 def identity(path: str | None) -> KeyPair:
-    """The key in ``path``, 32 bytes that only we may read; a new one where there is none, for once without ``path``.
+    """The key in ``path``, 32 bytes that only we may read; a new one where there is none.
 
-    Raises ``PermissionError`` when others may read it, ``ValueError`` when it is damaged.
+    One for once without ``path``, or while another process has it: two members of one name would part each other from
+    their peers. Raises ``PermissionError`` when others may read it, ``ValueError`` when it is damaged.
     """
     if path is None:
         return create_new_key_pair()
     place = Path(path)
     if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_name(f"{place.name}.{os.getpid()}")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(beside, place)  # unlike a rename, never over the key of another process
-        except FileExistsError:
-            pass
-        finally:
-            beside.unlink()
-    with place.open("rb") as file:
-        if os.fstat(file.fileno()).st_mode & 0o077:
-            raise PermissionError(f"{place} may be read by others: chmod 600 it")
-        seed = file.read(33)
+        _make_key(place)
+    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)  # never closed: it holds the lock
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log.warning("another process goes by the identity in %s: this one takes one for once", place)
+        os.close(descriptor)
+        return create_new_key_pair()
+    if os.fstat(descriptor).st_mode & 0o077:
+        raise PermissionError(f"{place} may be read by others: chmod 600 it")
+    seed = os.read(descriptor, 33)
     if len(seed) != 32:
         raise ValueError(f"{place} holds no key of 32 bytes: delete it for a new one")
     return create_new_key_pair(seed)
+
+
+def _make_key(place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    beside = place.with_name(f"{place.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(os.urandom(32))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(beside, place)  # unlike a rename, never over the key of another process
+    except FileExistsError:
+        log.info("another process has made %s meanwhile", place)
+    finally:
+        beside.unlink()
 
 
 async def read_commands(bus: Bus, given: Any, done: trio.CancelScope) -> None:
@@ -266,7 +287,7 @@ async def run(task: BusTask) -> None:
         await bus.pubsub.wait_until_ready()
         subscription = await bus.pubsub.subscribe(task.topic)
         nursery.start_soon(write_lines, receive, answers)
-        nursery.start_soon(bus.keep_connected)
+        nursery.start_soon(bus.keep_connected, nursery)
         nursery.start_soon(read_commands, bus, given, nursery.cancel_scope)
         while True:
             bus.take(await subscription.get())
@@ -274,7 +295,9 @@ async def run(task: BusTask) -> None:
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
-    resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, MAX_MEMORY))
+    _, allowed = resource.getrlimit(resource.RLIMIT_DATA)
+    most = MAX_MEMORY if allowed == resource.RLIM_INFINITY else min(MAX_MEMORY, allowed)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with open(0, "rb", buffering=0, closefd=False) as given:  # what follows is read from the pipe
         task = BusTask.from_line(given.readline(_MAX_LINE))
     trio.run(run, task)
