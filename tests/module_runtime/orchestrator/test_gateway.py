@@ -189,9 +189,9 @@ async def test_a_module_that_hangs_takes_no_more_than_its_share() -> None:
             await asyncio.gather(hanging, return_exceptions=True)
 
 
-async def test_no_request_is_lost_while_a_module_is_replaced() -> None:
+async def test_no_request_is_lost_while_a_module_is_replaced(way: dict[str, Any]) -> None:
     board = Switchboard()
-    async with running({"web": web_module()}, board, gateway={}) as seen:
+    async with running({"web": way}, board, gateway={}) as seen:
         await seen.until("web", State.READY)
         statuses, pids = set(), set()
 

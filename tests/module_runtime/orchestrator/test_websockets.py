@@ -112,14 +112,14 @@ async def test_a_module_that_vanishes_is_said_to_be_gone_and_serves_again() -> N
             assert (await greeting(socket))["pid"] != instance.process.pid
 
 
-async def test_a_module_that_is_replaced_lets_its_clients_go_and_the_new_one_takes_them() -> None:
-    async with gateway() as rig, rig.client.ws_connect("/echo", autoclose=False) as old:
+async def test_a_module_that_is_replaced_lets_its_clients_go_and_the_new_one_takes_them(way: dict[str, Any]) -> None:
+    async with gateway(way) as rig, rig.client.ws_connect("/echo", autoclose=False) as old:
         before = (await greeting(old))["pid"]
         replacing = asyncio.create_task(rig.seen.modules["web"].replace())
         assert await ended(old) == (WSCloseCode.GOING_AWAY, "the module is stopping")
         async with rig.client.ws_connect("/echo") as new:
             assert (await greeting(new))["pid"] != before
-            await replacing
+            await replacing  # and what the old one held is given back
             await new.send_str("still here")
             assert await new.receive_str(timeout=20) == "still here"
         assert rig.seen.modules["web"].state is State.READY

@@ -59,7 +59,10 @@ class Authorizer(Protocol):
     """Judges requests to endpoints that were announced with ``auth``."""
 
     async def authorize(self, auth: str, module_id: str, authorization: str | None) -> Mapping[str, str]:
-        """Headers that tell the module who asks, from ``SPOKEN_BY_US``. ``Unauthorized``."""
+        """Headers that tell the module who asks, from ``SPOKEN_BY_US``. ``Unauthorized``.
+
+        ``X-Auth-Claims`` is a JSON object, and its ``exp`` the end of what goes on for long.
+        """
         ...
 
 

@@ -89,7 +89,7 @@ class Tunnel:
             await asyncio.gather(*pumps, return_exceptions=True)
             if self._ended.done():
                 told = self._ended.result() or told
-            await asyncio.gather(self._close_client(told), self._close_module(told))
+            await asyncio.gather(self._close_client(told), close_module(self._module, told))
 
     async def _until_over(self, *pumps: asyncio.Task[Close | None]) -> Close:
         """What ends it. A pump that cannot write has nothing to say: why, the one of the other direction hears."""
@@ -151,12 +151,14 @@ class Tunnel:
             if self._request.transport is not None:
                 self._request.transport.abort()
 
-    async def _close_module(self, close: Close) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_WITHIN):
-                await self._module.close(code=close.code, message=close.reason)
-        except TimeoutError:  # its connection is closed by the cancellation
-            return
+
+async def close_module(module: ClientWebSocketResponse[bool], close: Close) -> None:
+    """Whatever the module sends meanwhile, it has its time."""
+    try:
+        async with asyncio.timeout(CLOSE_WITHIN):
+            await module.close(code=close.code, message=close.reason)
+    except TimeoutError:  # its connection is closed by the cancellation
+        return
 
 
 def _said(code: int, reason: object) -> tuple[int, bytes]:

@@ -83,8 +83,9 @@ class Upstreams:
     """
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[str, bool], ClientSession] = {}
-        """By path (empty for ports), and whether they are for WebSockets."""
+        self._sessions: dict[tuple[Conversation | None, str, bool], ClientSession] = {}
+        """By instance and path (None and empty for ports), and whether they are for WebSockets. Two instances of a
+        module may have the same path, one after the other: what is connected is connected to one of them."""
 
     async def send(
         self,
@@ -98,31 +99,31 @@ class Upstreams:
         where = address_of(conversation)
         if where is None:
             return await self._as_message(conversation, method, uri, headers, body)
-        return await self._direct(where, method, uri, headers, body)
+        return await self._direct(self._session(conversation, where), where, method, uri, headers, body)
 
     async def close(self) -> None:
         for session in self._sessions.values():
             await session.close()
 
     async def forget(self, conversation: Conversation) -> None:
-        """The module is gone, and with it the socket it served on."""
-        where = address_of(conversation)
-        if isinstance(where, str):
-            for key in [key for key in self._sessions if key[0] == where]:
-                await self._sessions.pop(key).close()
+        """The instance is gone, and with it the socket it served on."""
+        for key in [key for key in self._sessions if key[0] is conversation]:
+            await self._sessions.pop(key).close()
 
     async def websocket(
         self,
+        conversation: Conversation,
         where: SocketAddress | str,
         uri: str,
         headers: Sequence[tuple[str, str]],
         protocols: Sequence[str],
+        *,
         largest_message: int,
         close_within: float,
     ) -> ClientWebSocketResponse[bool]:
         """``Unreachable``; ``NotUpgraded`` with what the module has answered instead."""
         try:
-            return await self._session(where, websocket=True).ws_connect(
+            return await self._session(conversation, where, websocket=True).ws_connect(
                 URL(_base(where) + uri, encoded=True),
                 headers=CIMultiDict(headers),
                 protocols=protocols,
@@ -139,6 +140,7 @@ class Upstreams:
 
     async def _direct(
         self,
+        session: ClientSession,
         where: SocketAddress | str,
         method: str,
         uri: str,
@@ -146,7 +148,7 @@ class Upstreams:
         body: AsyncIterator[bytes] | bytes | None,
     ) -> Answer:
         try:
-            response = await self._session(where).request(
+            response = await session.request(
                 method,
                 URL(_base(where) + uri, encoded=True),
                 headers=CIMultiDict(headers),
@@ -180,12 +182,14 @@ class Upstreams:
             raise Unreachable("it answered with a header that HTTP cannot carry")
         return Answer(answer.status_code, list(answer.headers.items()), answer.body or b"")
 
-    def _session(self, where: SocketAddress | str, *, websocket: bool = False) -> ClientSession:
-        path = where if isinstance(where, str) else ""
-        session = self._sessions.get((path, websocket))
+    def _session(
+        self, conversation: Conversation, where: SocketAddress | str, *, websocket: bool = False
+    ) -> ClientSession:
+        key = (conversation, where, websocket) if isinstance(where, str) else (None, "", websocket)
+        session = self._sessions.get(key)
         if session is None:
-            connector = UnixConnector(path, limit=0) if path else TCPConnector(limit=0)
-            session = self._sessions[path, websocket] = _session(connector, websocket=websocket)
+            connector = UnixConnector(key[1], limit=0) if key[1] else TCPConnector(limit=0)
+            session = self._sessions[key] = _session(connector, websocket=websocket)
         return session
 
 

@@ -7,12 +7,20 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from sdk.module_runtime.orchestrator.conversation import Unreachable
 from sdk.module_runtime.orchestrator.forwarding import end_to_end
 from sdk.module_runtime.orchestrator.refusal import Refused, too_late, unreachable
-from sdk.module_runtime.orchestrator.tunnel import CLOSE_WITHIN, EXPIRED, STOPPING, Close, Tunnel
+from sdk.module_runtime.orchestrator.tunnel import (
+    CLIENT_GONE,
+    CLOSE_WITHIN,
+    EXPIRED,
+    STOPPING,
+    Close,
+    Tunnel,
+    close_module,
+)
 from sdk.module_runtime.orchestrator.upstream import NotUpgraded, address_of
 from sdk.service.logging import get_logger
 
@@ -61,7 +69,7 @@ class WebSockets:
         """Until it has ended. ``lives``: seconds until who asks must show a new token. ``Refused``."""
         protocols = _protocols(request)
         asked = web.WebSocketResponse(protocols=protocols, compress=False)
-        if not asked.can_prepare(request):
+        if request.method != "GET" or request.version < HttpVersion11 or not asked.can_prepare(request):
             needed = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
             raise Refused(400, "ERR_HANDSHAKE", "this is no handshake of a WebSocket (RFC 6455 §4.1)", needed)
         try:
@@ -81,7 +89,7 @@ class WebSockets:
                 largest_message=self._settings.largest_message,
             )
         except BaseException:
-            await module.close()
+            await close_module(module, CLIENT_GONE)
             raise
         with self._kept(tunnel), _ended_at(tunnel, conversation, lives):
             await tunnel.run()
@@ -108,10 +116,11 @@ class WebSockets:
                 "let it listen on a port or a socket (`listen` in the stack file)",
             )
         passed = [(name, value) for name, value in headers if name.lower() not in _OF_HANDSHAKE]
-        largest = self._settings.largest_message
-        uri = request.rel_url.raw_path_qs
+        uri, largest = request.rel_url.raw_path_qs, self._settings.largest_message
         try:
-            return await self._upstreams.websocket(where, uri, passed, protocols, largest, CLOSE_WITHIN)
+            return await self._upstreams.websocket(
+                conversation, where, uri, passed, protocols, largest_message=largest, close_within=CLOSE_WITHIN
+            )
         except Unreachable as error:
             _log.warning("module_unreachable", module_id=conversation.module_id, reason=str(error))
             raise unreachable(error.code, conversation.module_id) from None
