@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import ClientSession, web
 
+from sdk.module_runtime.channels.http_tcp_server import serving_frames
 from sdk.module_runtime.module.http import serving
-from sdk.module_runtime.module.http_tcp import serving_frames
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
+from sdk.service.http_app import listen
 from support.peers import Peer
 from support.requirements import rust_peer
 from support.running_stack import PATIENCE, running
@@ -89,3 +90,23 @@ async def test_the_crates_server_registers_with_us_and_is_served_through_the_gat
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+
+async def test_the_crates_client_asks_a_module_through_the_gateway(tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as held:
+        port = held.getsockname()[1]
+    endpoints = [{"path": "/items", "methods": ["POST"]}]
+    module = rust_module(tmp_path / "record", endpoints=endpoints)
+    async with running({"rust": module}, gateway={"http_tcp": f"127.0.0.1:{port}"}) as seen:
+        await seen.until("rust", State.READY)
+        with Peer.rust("published", "ask") as rust:
+            asked: dict[str, Any] = {
+                "address": f"127.0.0.1:{port}",
+                "method": "POST",
+                "uri": "/items?x=1",
+                "body": "grüße",
+            }
+            answer = await asyncio.to_thread(rust.call, "ask", **asked)
+            assert answer["status"] == 200
+            told = {"method": "POST", "uri": "/items?x=1", "body": "grüße", "by": "rust"}
+            assert json.loads(bytes(answer["body"])) == told

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.channels import http_tcp_server as served
 from sdk.module_runtime.channels import tls
 from sdk.module_runtime.channels.channel import Channel
 from sdk.module_runtime.channels.http_tcp import (
@@ -27,13 +28,13 @@ from sdk.module_runtime.channels.http_tcp import (
     checked_headers,
     with_query,
 )
+from sdk.module_runtime.channels.http_tcp_server import serving_frames
 from sdk.module_runtime.channels.sockets import connect, listen_tcp
 from sdk.module_runtime.channels.tls import client_context
 from sdk.module_runtime.errors import LinkClosed, LinkTimeout, NotSent, ProtocolError
-from sdk.module_runtime.module import http_tcp as served
 from sdk.module_runtime.module.http import serving
-from sdk.module_runtime.module.http_tcp import serving_frames
 from sdk.module_runtime.orchestrator.lifecycle import State
+from sdk.module_runtime.orchestrator.stack import parse_stack
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from sdk.module_runtime.protocol.formats import Format, convert
 from sdk.module_runtime.protocol.frame import HEADER, Frame, encode_frame
@@ -45,13 +46,14 @@ from sdk.module_runtime.protocol.http_tcp import (
     wrapped,
 )
 from sdk.module_runtime.protocol.init import SocketAddress, parse_socket_address
+from sdk.service.http_app import listen
 from support.certificates import certificates
 from support.running_stack import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from sdk.module_runtime.module.http_tcp import HttpTcpServer
+    from sdk.module_runtime.channels.http_tcp_server import HttpTcpServer
 
 PATIENCE = 20.0
 
@@ -67,6 +69,7 @@ class Application:
         self.app.router.add_route("*", "/echo", self._echo)
         self.app.router.add_get("/slow", self._slow)
         self.app.router.add_get("/large/{size}", self._large)
+        self.app.router.add_get("/told", self._told)
         self.app.router.add_get("/number/{number}", self._number)
 
     async def _echo(self, request: web.Request) -> web.Response:
@@ -79,6 +82,11 @@ class Application:
         self.entered += 1
         await self.release.wait()
         return web.Response(text="done")
+
+    async def _told(self, request: web.Request) -> web.Response:
+        answer = web.json_response(dict(request.headers))
+        answer.set_cookie("session", "of whoever asked first")
+        return answer
 
     async def _large(self, request: web.Request) -> web.Response:
         return web.Response(body=b"\xff" * int(request.match_info["size"]))
@@ -168,6 +176,12 @@ async def test_many_requests_share_few_connections_and_each_gets_its_own_answer(
         assert len(server._peers) == 3
         made.release.set()
         assert {answer.body for answer in await asyncio.gather(*slow)} == {b"done"}
+
+
+async def test_the_application_hears_what_was_sent_and_nothing_of_who_asked_before() -> None:
+    async with answering() as (_, _, address), HttpTcpClient(address) as client:
+        assert "session=" in (await client.request("GET", "/told")).headers["Set-Cookie"]
+        assert await client.request_json("GET", "/told", headers={"X-Mark": "a"}) == {"Host": "module", "X-Mark": "a"}
 
 
 async def test_a_slow_answer_does_not_hold_up_those_behind_it() -> None:
@@ -568,3 +582,22 @@ async def test_modules_of_a_stack_find_and_ask_one_another_in_frames() -> None:
                 assert await answer.json() == {"sum": 42, "by": "two"}
             async with client.get("/sum/three?n=1") as answer:
                 assert (answer.status, "no HTTP in frames" in await answer.text()) == (502, True)
+
+
+async def test_the_gateway_answers_in_frames_what_it_answers_on_its_port() -> None:
+    program = {"kind": "module", "command": [sys.executable, str(Path(__file__).parent / "framed_neighbour.py")]}
+    with listen("127.0.0.1", 0) as held:
+        port = held.getsockname()[1]
+    async with running({"one": program}, gateway={"http_tcp": f"127.0.0.1:{port}"}) as seen:
+        await seen.until("one", State.READY)
+        async with HttpTcpClient(SocketAddress("127.0.0.1", port)) as client:
+            answer = await client.request_json("GET", "/add", query=[("n", 1), ("n", 2)])
+            assert answer == {"sum": 3, "by": "one"}
+            with pytest.raises(HttpTcpFailed, match="404"):
+                await client.request_json("GET", "/nowhere")
+
+
+def test_the_gateway_answers_in_frames_on_this_machine_alone() -> None:
+    modules = {"one": {"kind": "module", "command": ["x"]}}
+    with pytest.raises(ConfigurationError, match="of this machine"):
+        parse_stack({"modules": modules, "gateway": {"http_tcp": "0.0.0.0:8081"}}, "test")

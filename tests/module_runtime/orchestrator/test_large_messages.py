@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from sdk.module_runtime.module.http import MAX_BODY
+from sdk.module_runtime.channels.http_messages import MAX_BODY
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.switchboard import Switchboard
 from sdk.module_runtime.orchestrator.upstream import LARGEST_MESSAGE_BODY

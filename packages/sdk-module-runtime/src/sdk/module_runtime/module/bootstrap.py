@@ -11,16 +11,16 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING, Final
 
+from sdk.module_runtime.channels.http_messages import Requests
+from sdk.module_runtime.channels.http_tcp_server import serving_frames
 from sdk.module_runtime.errors import LinkClosed
 from sdk.module_runtime.module.channel import ModuleChannel, Target
 from sdk.module_runtime.module.context import ModuleContext
 from sdk.module_runtime.module.http import endpoints_of, serving
-from sdk.module_runtime.module.http_tcp import serving_frames
 from sdk.module_runtime.module.http_tcp_found import offer
 from sdk.module_runtime.module.link import Link
 from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.messaging import Messaging
-from sdk.module_runtime.module.requests import Requests
 from sdk.module_runtime.module.stdio import Stdio
 from sdk.module_runtime.port_negotiation.negotiator import PortNegotiator
 from sdk.module_runtime.process_link import ProcessLink, set_process_link

@@ -13,11 +13,11 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.channels.http_tcp_server import serving_frames
 from sdk.module_runtime.channels.sockets import connect
 from sdk.module_runtime.errors import LinkClosed, LinkTimeout, ProtocolError
 from sdk.module_runtime.module.context import ModuleContext
 from sdk.module_runtime.module.http import endpoints_of, serving
-from sdk.module_runtime.module.http_tcp import serving_frames
 from sdk.module_runtime.module.registration import RegistrationRefused
 from sdk.module_runtime.protocol.init import parse_socket_address
 from sdk.module_runtime.protocol.registration import AdvertisedEndpoint, Capabilities
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sdk.module_runtime.channels.channel import Channel
+    from sdk.module_runtime.channels.http_tcp_server import HttpTcpServer
     from sdk.module_runtime.module.context import Build, ServeOptions
-    from sdk.module_runtime.module.http_tcp import HttpTcpServer
     from sdk.module_runtime.module.membership import Membership
     from sdk.module_runtime.protocol.init import SocketAddress
 

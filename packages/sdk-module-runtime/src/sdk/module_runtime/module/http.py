@@ -6,91 +6,25 @@ and handlers judge them, and nothing of the application has to know where a requ
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, web
-from yarl import URL
+from aiohttp import UnixConnector, web
 
+from sdk.module_runtime.channels.http_messages import AT_ONCE, HttpApplication, plain_session
 from sdk.module_runtime.port_negotiation.inherited import inherited_sockets
 from sdk.module_runtime.port_negotiation.listener import open_listener
-from sdk.module_runtime.protocol.messages import HttpResponse
 from sdk.module_runtime.protocol.services import Endpoint
 from sdk.module_runtime.socket_folder import SocketFolder
 from sdk.service.http_app import ConnectionLog, listen
-from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
-    from aiohttp import StreamReader
+    from collections.abc import AsyncIterator
 
     from sdk.module_runtime.port_negotiation.negotiator import PortNegotiator
     from sdk.module_runtime.protocol.init import SocketAddress
-    from sdk.module_runtime.protocol.messages import HttpRequest
-
-_log = get_logger(__name__)
-
-MAX_BODY: Final = 8 * 1024 * 1024
-"""Bytes of an answer that is sent as a message."""
-_AT_ONCE: Final = 64
-_HOP_BY_HOP: Final = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "content-length",
-        "expect",
-    }
-)
-"""They belong to one connection; a message carries the body as it is."""
-
-
-class HttpApplication:
-    """An application that runs. ``address`` is where it is reached from outside: ``ip:port``, a path, or None."""
-
-    def __init__(self, address: str | None, session: ClientSession) -> None:
-        self.address = address
-        self._session = session
-        self._gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def answer(self, request: HttpRequest) -> HttpResponse:
-        """Never raises: what the application cannot answer is a status of its own."""
-        async with self._gate:
-            try:
-                return await self._answer(request)
-            except (ClientError, ValueError, OSError) as error:
-                # ValueError: a method or header that HTTP cannot carry
-                _log.warning("request_not_carried", request_id=request.request_id, reason=type(error).__name__)
-                return _plain(request, 400, "this request cannot be carried as HTTP")
-
-    async def _answer(self, request: HttpRequest) -> HttpResponse:
-        if not request.uri.startswith("/"):
-            return _plain(request, 400, "the uri must begin with /")
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
-        url = URL("http://module" + request.uri, encoded=True)
-        async with self._session.request(
-            request.method, url, headers=headers, data=request.body, allow_redirects=False
-        ) as response:
-            if response.content_type == "text/event-stream":
-                return _plain(request, 501, "a message carries no event stream, as it never ends; ask over a port")
-            body = await _bounded(response.content)
-            if body is None:
-                return _plain(request, 502, f"the answer is longer than {MAX_BODY} bytes; ask for it over the port")
-            return HttpResponse(
-                request_id=request.request_id,
-                status_code=response.status,
-                headers=_joined(response.headers.items()),
-                body=body,
-            )
 
 
 @asynccontextmanager
@@ -114,9 +48,8 @@ async def serving(
             await runner.setup()
             await web.UnixSite(runner, inner).start()
             reached = await _bind(runner, address, negotiator)
-            connector = UnixConnector(inner, limit=_AT_ONCE)
-            timeout = ClientTimeout(total=None)  # who asked decides how long it waits
-            async with ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
+            connector = UnixConnector(inner, limit=AT_ONCE)
+            async with plain_session(connector) as session:
                 yield HttpApplication(reached, session)
         finally:
             await runner.cleanup()
@@ -167,33 +100,3 @@ async def _bind(
 
 def _text(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-async def _bounded(content: StreamReader) -> bytes | None:
-    parts, size = [], 0
-    while part := await content.read(1 << 16):
-        size += len(part)
-        if size > MAX_BODY:
-            return None
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """A message has each header once: repeated ones are joined, and of cookies, which cannot be, the last is kept."""
-    joined: dict[str, str] = {}
-    for name, value in headers:
-        if name.lower() in _HOP_BY_HOP:
-            continue
-        before = joined.get(name)
-        joined[name] = value if before is None or name.lower() == "set-cookie" else f"{before}, {value}"
-    return joined
-
-
-def unavailable(request: HttpRequest) -> HttpResponse:
-    return _plain(request, 503, "this module takes no more requests now")
-
-
-def _plain(request: HttpRequest, status: int, text: str) -> HttpResponse:
-    headers = {"Content-Type": "text/plain; charset=utf-8"}
-    return HttpResponse(request_id=request.request_id, status_code=status, headers=headers, body=text.encode())

@@ -26,10 +26,10 @@ from aiohttp import web
 
 from sdk.core.errors import ConfigurationError, SdkError
 from sdk.module_runtime.channels.exported import ExportedChannels
+from sdk.module_runtime.channels.http_tcp_server import serving_frames
 from sdk.module_runtime.module.bootstrap import run_under_orchestrator, until_signalled
 from sdk.module_runtime.module.context import ModuleContext, ServeOptions
 from sdk.module_runtime.module.http import serving
-from sdk.module_runtime.module.http_tcp import serving_frames
 from sdk.module_runtime.module.last_resort import end_without_orchestrator
 from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.stdio import take_over

@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
+from sdk.module_runtime.channels.http_messages import Requests
+from sdk.module_runtime.channels.http_tcp_server import serving_frames
 from sdk.module_runtime.channels.preferences import Preferences
 from sdk.module_runtime.errors import LinkClosed, NotSent
 from sdk.module_runtime.module.bootstrap import until_signalled
@@ -18,13 +20,11 @@ from sdk.module_runtime.module.channel import ModuleChannel, Target
 from sdk.module_runtime.module.context import ModuleContext
 from sdk.module_runtime.module.framed import FramedModule
 from sdk.module_runtime.module.http import endpoints_of, serving
-from sdk.module_runtime.module.http_tcp import serving_frames
 from sdk.module_runtime.module.http_tcp_found import offer
 from sdk.module_runtime.module.link import Link
 from sdk.module_runtime.module.links import Links
 from sdk.module_runtime.module.membership import LAST_WORDS, Membership
 from sdk.module_runtime.module.messaging import Messaging
-from sdk.module_runtime.module.requests import Requests
 from sdk.module_runtime.process_link import ProcessLink, set_process_link
 from sdk.module_runtime.protocol.extensions import DRAIN, HELLO, ExtensionCall, Hello
 from sdk.module_runtime.protocol.messages import Announce

@@ -108,7 +108,8 @@ class Orchestrator:
         async with http_running(gateway.app, address.host, address.port) as server:
             self.board.api = server.url
             _log.info("gateway_listening", url=server.url)
-            yield
+            async with _in_frames(settings.http_tcp, server.url):
+                yield
 
     @asynccontextmanager
     async def _registering(self, settings: Registration, channels: ChannelSetup) -> AsyncIterator[None]:
@@ -159,6 +160,26 @@ def _inherited(name: str, module: Module, running: AsyncExitStack) -> socket.soc
     running.callback(listening.close)
     listening.setblocking(True)  # as programs expect it that know nothing of event loops
     return listening
+
+
+@asynccontextmanager
+async def _in_frames(address: str | None, gateway: str) -> AsyncIterator[None]:
+    """Answer HTTP in frames at ``address``, if there is one, with what the gateway answers."""
+    if address is None:
+        yield
+        return
+    from sdk.module_runtime.channels.http_messages import HttpApplication, plain_session
+    from sdk.module_runtime.channels.http_tcp_server import serving_frames
+
+    stopping = asyncio.Event()
+    async with (
+        plain_session() as session,
+        serving_frames(HttpApplication(None, session, gateway), address, stopping, {}),
+    ):
+        try:
+            yield
+        finally:
+            stopping.set()
 
 
 async def run_stack(

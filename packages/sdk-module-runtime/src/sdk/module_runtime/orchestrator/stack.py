@@ -54,6 +54,13 @@ def _address(text: str) -> str:
     return text
 
 
+def _local_address(text: str) -> str:
+    address = parse_socket_address(_address(text))
+    if address is None or not ipaddress.ip_address(address.host).is_loopback:
+        raise ValueError("give ip:port of this machine, as 127.0.0.1:8081")
+    return text
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -149,6 +156,8 @@ class Gateway(_Table):
     """One HTTP address for all endpoints that modules announce."""
 
     listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:0"
+    http_tcp: Annotated[str, AfterValidator(_local_address)] | None = None
+    """``ip:port`` on this machine where HTTP in frames is answered too."""
     timeout: Seconds = 30.0
     """Until a module begins its answer, and between parts of it."""
     largest_body: Annotated[int, Field(gt=0, le=1 << 40)] = 64 * 1024 * 1024

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from sdk.core.errors import ConfigurationError
 from sdk.module_runtime.channels.channel import Channel
+from sdk.module_runtime.channels.http_messages import Requests
 from sdk.module_runtime.channels.sockets import listen_tcp, listen_unix
 from sdk.module_runtime.channels.tls import CA, TlsFiles, server_context
 from sdk.module_runtime.errors import NotSent, ProtocolError
-from sdk.module_runtime.module.requests import Requests
 from sdk.module_runtime.protocol.http_tcp import HttpTcpResponse, decode_request, wrapped
 from sdk.module_runtime.protocol.init import parse_socket_address
 from sdk.module_runtime.protocol.messages import HttpRequest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from ssl import SSLContext
 
-    from sdk.module_runtime.module.http import HttpApplication
+    from sdk.module_runtime.channels.http_messages import HttpApplication
     from sdk.module_runtime.protocol.frame import Frame
     from sdk.module_runtime.protocol.messages import HttpResponse
 
