@@ -8,7 +8,7 @@ import json
 import re
 import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdk.chaintracks.engine import Chaintracks
 from sdk.chaintracks.server.app import create_chaintracks_app
@@ -109,6 +109,61 @@ async def test_the_document_has_every_route_and_no_other(tmp_path: Path) -> None
         assert (yaml.content_type, json.loads(yaml.body)) == ("application/yaml", document)
 
 
+def fits(value: Any, schema: dict[str, Any], named: dict[str, Any]) -> bool:
+    """Whether ``value`` has exactly the members, and each the kind, that the document says."""
+    if "$ref" in schema:
+        return fits(value, named[schema["$ref"].rpartition("/")[2]], named)
+    if "anyOf" in schema:
+        return any(fits(value, each, named) for each in schema["anyOf"])
+    if "const" in schema or "enum" in schema:
+        return value in schema.get("enum", [schema.get("const")])
+    match schema["type"]:
+        case "object":
+            members = schema.get("properties", {})
+            others = schema.get("additionalProperties")
+            return (
+                isinstance(value, dict)
+                and set(schema.get("required", ())) <= set(value)
+                and all(name in members or others is not None for name in value)
+                and all(fits(each, members.get(name, others), named) for name, each in value.items())
+            )
+        case "array":
+            return isinstance(value, list) and all(fits(each, schema["items"], named) for each in value)
+        case "integer":
+            return type(value) is int and schema.get("minimum", value) <= value <= schema.get("maximum", value)
+        case kind:
+            right = {"string": str, "boolean": bool, "null": type(None)}[kind]
+            return type(value) is right and re.fullmatch(schema.get("pattern", r"(?s).*"), str(value)) is not None
+
+
+async def test_answers_have_the_shapes_of_the_document(tmp_path: Path) -> None:
+    async with header_server(tmp_path, start=9) as served, HttpClient(served.url, service="docs") as http:
+        await served.reorganise(2, 3)
+        document = await http.get_json("/openapi.json")
+        named, checked = document["components"]["schemas"], 0
+        tip = served.headers[-1]
+        given = {"height": "7", "count": "3", "hash": tip.hash(), "wait": "1", "number": "0", "txid": "ab" * 32}
+        for path, methods in document["paths"].items():
+            operation = methods.get("get", {"responses": {}, "parameters": ()})
+            schema = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema")
+            if schema is None or path == "/v2/ws":
+                continue
+            parts = {each["name"]: given[each["name"]] for each in operation["parameters"]}
+            query = {each["name"]: given[each["name"]] for each in operation["parameters"] if each["in"] == "query"}
+            answer = await http.request("GET", path.format(**parts), params=query, check=False)
+            if answer.status == 501:
+                assert fits(answer.json(), named["Error"], named), (path, answer.json())
+            else:
+                assert fits(answer.json(), schema, named), (path, schema, answer.json())
+                checked += 1
+        assert checked == 21
+        fields = (await http.get_json("/v2/tip/header"))["value"]
+        assert fits({name: fields[name] for name in named["HeaderFields"]["properties"]}, named["HeaderFields"], named)
+        for path in ("/v2/header/height/x", "/v2/header/height/99", "/getHeaders?height=-1", "/nothing"):
+            answer = await http.request("GET", path, check=False)
+            assert fits(answer.json(), named["Error"], named), (path, answer.json())
+
+
 async def test_pages_are_served_whole_and_safe(tmp_path: Path) -> None:
     async with header_server(tmp_path) as served, HttpClient(served.url, service="pages") as http:
         for path in ("/", "/dashboard", "/docs"):
@@ -170,6 +225,42 @@ def lately(count: int) -> list[BlockHeader]:
     return grown([GENESIS, first], count - 1)
 
 
+WIDTH = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+async def test_the_dashboard_shows_how_far_a_sync_is_also_on_a_telephone(tmp_path: Path) -> None:
+    network = HeaderNetwork()
+    network.mine(2_400)
+    async with AsyncExitStack() as opened:
+        page = await opened.enter_async_context(browser(tmp_path))
+        url = await opened.enter_async_context(network.served())
+        database = await opened.enter_async_context(await Database.open(f"sqlite:///{tmp_path}/h.sqlite"))
+        network.odd["/block/2100/header"] = {"no": "header"}  # the second stretch of 2,000 does not come
+        service = await Chaintracks.open("mock", database, [WhatsOnChainSource(url)], interval=3600)
+        opened.push_async_callback(service.stop)
+        await service.sync()
+        service.followers[0].failures, service.followers[0].last_error = 0, None  # it is asked again just now
+        async with running(create_chaintracks_app(service)) as server:
+            for width in (400, 1000):
+                size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+                await page.call("Emulation.setDeviceMetricsOverride", **size)
+                await page.open(f"{server.url}/dashboard")
+                await page.until("document.getElementById('state')?.textContent === 'syncing'")
+                assert await text(page, "part") == "1,999 of 2,400 headers, 83 %"
+                assert await text(page, "behind") == "401 ahead"
+                assert "syncing" in await text(page, "sources")
+                assert await page.evaluate(WIDTH) == 0
+                await pictured(page, tmp_path, f"syncing-{width}")
+                await page.open(f"{server.url}/docs")
+                await page.until("document.body.textContent.includes('GET /v2/tip/stream')")
+                assert await page.evaluate(WIDTH) == 0
+            del network.odd["/block/2100/header"]
+            await service.sync()
+            await page.open(f"{server.url}/dashboard")
+            await page.until("document.getElementById('state')?.textContent === 'current'")
+            assert await page.evaluate("document.getElementById('syncing').hidden")
+
+
 async def test_the_dashboard_shows_at_a_glance_that_all_is_well_and_what_is_not(tmp_path: Path) -> None:
     """Empty, in step with its sources after a reorganisation, left by its sources, and gone itself."""
     network, other = HeaderNetwork(), HeaderNetwork()
@@ -201,7 +292,7 @@ async def test_the_dashboard_shows_at_a_glance_that_all_is_well_and_what_is_not(
             await page.until("document.querySelectorAll('svg .gone').length === 2")
             network.reorganise(14, 20, salt="deep")
             await service.sync()
-            await page.until("document.querySelectorAll('svg .gone').length === 14")
+            await page.until("document.querySelectorAll('svg .gone').length === 16")
             assert "14 blocks left above height 28" in await text(page, "reorgs")
             await pictured(page, tmp_path, "reorg")
             network.failing, other.failing, now[0] = True, True, 10_000.0

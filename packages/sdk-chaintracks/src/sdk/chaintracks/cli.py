@@ -239,7 +239,7 @@ async def serving(settings: ChaintracksSettings) -> AsyncIterator[tuple[Chaintra
                 await service.first_look()
         for each in service.followers:
             if each.last_error is not None:
-                click.echo(f"sdk: {each.last_error}; it is tried again", err=True)
+                click.echo(f"sdk: source {each.source.name}: {each.last_error}; it is tried again", err=True)
         async with watching(service.chain, every=settings.refresh, news=news):
             yield service, app
 

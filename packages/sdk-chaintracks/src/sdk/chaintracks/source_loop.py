@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from sdk.chaintracks.errors import SourceLied
+from sdk.chaintracks.errors import SourceError, SourceLied
 from sdk.chaintracks.sources import Announcing, RunSource
 from sdk.core.errors import SdkError
 from sdk.service.logging import get_logger
@@ -29,13 +29,16 @@ QUARANTINE: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How a source fares. ``last_height`` is the height of the best block it had when it answered, at ``last_seen``."""
+    """How a source fares. ``last_height`` is the height of the best block it had when it was last here in full, at
+    ``last_seen``; ``claimed`` that of the best it says it has. ``tells`` says whether it knows the network's tip."""
 
     name: str
     state: Literal["ok", "backing_off", "quarantined"]
     last_error: str | None
     last_height: int | None
     last_seen: datetime | None
+    claimed: int | None
+    tells: bool
 
 
 class SourceLoop(ABC):
@@ -79,7 +82,9 @@ class SourceLoop(ABC):
         state: Literal["ok", "backing_off", "quarantined"] = "ok"
         if self.last_error is not None:
             state = "quarantined" if self.lied else "backing_off"
-        return SourceStatus(self.source.name, state, self.last_error, self.last_height, self.last_seen)
+        return SourceStatus(
+            self.source.name, state, self.last_error, self.last_height, self.last_seen, self.claimed, self.tells
+        )
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set."""
@@ -109,7 +114,7 @@ class SourceLoop(ABC):
         try:
             height = await self.synchronise()
         except SdkError as error:
-            self._failed(f"{error}")
+            self._failed(self._words(error))
             if isinstance(error, SourceLied):
                 self.lied = True
                 return self._quarantine
@@ -121,6 +126,12 @@ class SourceLoop(ABC):
             self.current_at, self.last_seen, self.last_height = self._clock(), self._now(), height
             return self._interval
         return float(min(self._max_backoff, self._interval * 2 ** min(self.failures, 16)))
+
+    def _words(self, error: SdkError) -> str:
+        """Without the name of the source, which stands beside it wherever it is shown."""
+        if isinstance(error, SourceError) and error.source == self.source.name:
+            return error.detail
+        return str(error)
 
     def _failed(self, reason: str) -> None:
         self.failures, self.lied = self.failures + 1, False

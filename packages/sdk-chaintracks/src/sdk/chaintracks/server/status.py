@@ -68,6 +68,8 @@ class Status:
                     "state": each.state,
                     "lastError": each.last_error,
                     "lastHeight": each.last_height,
+                    "claimed": each.claimed,
+                    "tells": each.tells,
                     "lastSeen": None if each.last_seen is None else each.last_seen.isoformat(),
                 }
                 for each in self._service.sources_status()

@@ -3,7 +3,7 @@
 const at = (id) => document.getElementById(id)
 const SVG = 'http://www.w3.org/2000/svg'
 const OLD = { main: 7200, test: 7200 } // seconds after which a tip is old where miners never rest
-const SHOWN = 16
+const SHOWN = 16 // blocks, where there is room
 let tip = null
 let network = ''
 let newest = [] // the last headers, oldest first
@@ -32,10 +32,10 @@ function showAge() {
   at('lag').className = since(tip.time) > (OLD[network] ?? Infinity) ? 'warn' : ''
 }
 
-function cell(text, className) {
-  const found = document.createElement('td')
-  found.textContent = text ?? ''
-  if (className) found.className = className
+function span(text, className) {
+  const found = document.createElement('span')
+  found.textContent = text
+  found.className = className
   return found
 }
 
@@ -46,18 +46,20 @@ function element(name, attributes, text) {
   return found
 }
 
-// The newest blocks with the minutes between them: a pause or a burst is seen at a glance.
+// The newest blocks with the minutes between them: a pause or a burst is seen at a glance. As many as are legible.
 function showBlocks() {
-  const svg = element('svg', { viewBox: `0 0 ${SHOWN * 60} 64`, role: 'img' })
-  svg.append(element('title', {}, `the newest ${newest.length} blocks`))
-  newest.forEach((header, index) => {
+  const room = Math.max(3, Math.min(SHOWN, Math.floor(at('blocks').clientWidth / 56)))
+  const shown = newest.slice(-room)
+  const svg = element('svg', { viewBox: `0 0 ${room * 60 - 20} 64`, role: 'img' })
+  svg.append(element('title', {}, `the newest ${shown.length} blocks`))
+  shown.forEach((header, index) => {
     const x = 4 + 60 * index
     if (index) {
-      const gap = Math.round((header.time - newest[index - 1].time) / 60)
+      const gap = Math.round((header.time - shown[index - 1].time) / 60)
       svg.append(element('line', { x1: x - 26, y1: 24, x2: x, y2: 24 }))
-      svg.append(element('text', { x: x - 13, y: 16, 'text-anchor': 'middle' }, gap > 99 ? '99+' : `${gap}′`))
+      svg.append(element('text', { x: x - 13, y: 18, 'text-anchor': 'middle' }, gap > 99 ? '99+' : `${gap}′`))
     }
-    const block = element('rect', { x, y: 10, width: 34, height: 28, rx: 4, class: index === newest.length - 1 ? 'newest' : 'block' })
+    const block = element('rect', { x, y: 10, width: 34, height: 28, rx: 5, class: index === shown.length - 1 ? 'newest' : 'block' })
     block.append(element('title', {}, `${header.height} ${header.hash}`))
     svg.append(block)
     const name = String(header.height)
@@ -68,10 +70,11 @@ function showBlocks() {
 
 // One reorganisation: the branch that was left above, the one that is followed below, from the block they share.
 function picture(reorg) {
-  const shown = 12
+  const shown = Math.max(3, Math.min(16, Math.floor((at('reorgs').clientWidth - 210) / 26)))
   const added = reorg.newTip.height - reorg.fork
   const [gone, kept] = [Math.min(reorg.depth, shown), Math.min(added, shown)]
-  const svg = element('svg', { viewBox: '0 0 600 92', role: 'img' })
+  const width = 230 + 26 * Math.max(gone, kept)
+  const svg = element('svg', { viewBox: `0 0 ${width} 92`, width, height: 92, role: 'img' })
   svg.append(element('title', {}, `${reorg.depth} removed above height ${reorg.fork}`))
   const block = (x, y, name) => svg.append(element('rect', { x, y, width: 18, height: 18, rx: 3, class: name }))
   block(8, 37, 'shared')
@@ -100,21 +103,48 @@ function showState(words, kind, reason) {
   at('reason').hidden = !reason
 }
 
-function showSources(sources) {
-  const heights = sources.filter((source) => source.state === 'ok' && source.lastSeen).map((source) => source.lastHeight)
+function stateOf(source, current) {
+  if (source.state !== 'ok') return [source.state.replace('_', ' '), source.state === 'quarantined' ? 'bad' : 'warn']
+  if (!source.lastSeen && source.claimed !== null && !current) return ['syncing', 'busy']
+  return source.lastSeen ? ['ok', 'good'] : ['waiting', 'warn']
+}
+
+const heightOf = (source) => source.lastSeen === null ? source.claimed : Math.max(source.lastHeight, source.claimed ?? 0)
+
+function showSources(sources, current) {
+  const telling = sources.some((source) => source.tells) ? sources.filter((source) => source.tells) : sources
+  const heights = telling.filter((source) => source.state === 'ok' && heightOf(source) !== null).map(heightOf)
   const ahead = heights.length ? Math.max(...heights) - tip.height : null
   at('behind').textContent = ahead === null ? 'none answers' : ahead > 0 ? `${ahead.toLocaleString('en')} ahead` : 'in step'
   at('behind').className = ahead === null ? 'bad' : ahead > 0 ? 'warn' : ''
   at('nosources').hidden = sources.length > 0
   at('sources').replaceChildren(...sources.map((source) => {
-    const row = document.createElement('tr')
-    const state = source.state === 'ok' && !source.lastSeen ? 'waiting' : source.state
-    const kind = { ok: 'good', waiting: 'warn', backing_off: 'warn' }[state] ?? 'bad'
+    const row = document.createElement('li')
+    const height = heightOf(source)
+    const seen = source.lastSeen ? `answered ${age(since(Math.floor(Date.parse(source.lastSeen) / 1000)))} ago` : 'never answered in full'
     row.append(
-      cell(source.name), cell(state.replace('_', ' '), kind), cell(source.lastHeight?.toLocaleString('en'), 'number'),
-      cell(source.lastSeen ? clock(source.lastSeen) : 'never'), cell(source.lastError, 'bad'))
+      span(source.name, 'name'), span(...stateOf(source, current)),
+      span([height === null ? null : `height ${height.toLocaleString('en')}`, seen].filter(Boolean).join(' · '), 'quiet'))
+    if (source.lastSeen) row.lastChild.title = clock(source.lastSeen)
+    if (source.lastError) row.append(span(source.lastError, 'error'))
     return row
   }))
+  return ahead
+}
+
+// While it fetches what a source is ahead: how far it is, and not in red.
+function showProgress(value, ahead) {
+  const syncing = !value.current && ahead !== null && ahead > 0
+  at('syncing').hidden = !syncing
+  if (syncing) {
+    const goal = tip.height + ahead
+    at('progress').max = goal
+    at('progress').value = tip.height
+    at('part').textContent = `${tip.height.toLocaleString('en')} of ${goal.toLocaleString('en')} headers, ${Math.floor(100 * tip.height / goal)} %`
+    showState('syncing', 'busy', null)
+  } else {
+    showState(value.current ? 'current' : 'not current', value.current ? 'good' : 'bad', value.reason)
+  }
 }
 
 function showReorgs(reorgs) {
@@ -147,11 +177,10 @@ async function refresh() {
   at('network').textContent = network
   showTip(value.tip)
   showBlocks()
-  showState(value.current ? 'current' : 'not current', value.current ? 'good' : 'bad', value.reason)
   const { websocket = 0, sse = 0 } = value.subscribers
   at('subscribers').textContent = (websocket + sse).toLocaleString('en')
   at('subscribers').title = `${websocket} over WebSocket, ${sse} over server-sent events`
-  showSources(value.sources)
+  showProgress(value, showSources(value.sources, value.current))
   showReorgs(value.reorgs)
 }
 
@@ -185,6 +214,7 @@ stream.onmessage = (event) => {
 }
 stream.addEventListener('gap', refresh)
 stream.onerror = refresh
+addEventListener('resize', () => tip && showBlocks())
 setInterval(refresh, 10000)
 setInterval(showAge, 1000)
 refresh()

@@ -14,7 +14,20 @@ function kindOf(schema) {
   return schema.type ?? ''
 }
 
-function show(path, method, operation) {
+// What an answer looks like: members and their kinds, as deep as they go.
+function shapeOf(schema, api) {
+  if (!schema) return undefined
+  if (schema.$ref) return shapeOf(api.components.schemas[schema.$ref.split('/').pop()], api)
+  if (schema.const !== undefined) return schema.const
+  if (schema.enum) return schema.enum.join(' | ')
+  if (schema.anyOf) return schema.anyOf.map((each) => each.type === 'null' ? 'null' : shapeOf(each, api)).join(' | ')
+  if (schema.type === 'array') return [shapeOf(schema.items, api)]
+  if (!schema.properties) return kindOf(schema)
+  return Object.fromEntries(Object.entries(schema.properties).map(([name, each]) =>
+    [schema.required?.includes(name) ? name : `${name}?`, shapeOf(each, api)]))
+}
+
+function show(path, method, operation, api) {
   const section = make('section')
   section.append(make('h2', `${method.toUpperCase()} ${path}`), make('p', operation.summary))
   if (operation.parameters?.length) {
@@ -26,8 +39,12 @@ function show(path, method, operation) {
     }
     section.append(table)
   }
+  const body = operation.requestBody?.content['application/json'].schema
+  if (body) section.append(make('p', 'Takes'), make('pre', JSON.stringify(shapeOf(body, api), null, 2)))
   const [kind, content] = Object.entries(operation.responses['200']?.content ?? {})[0] ?? []
-  if (kind) section.append(make('p', `Answers ${kind} ${kindOf(content.schema?.properties?.value)}`))
+  if (!kind) return section
+  section.append(make('p', `Answers ${kind}`))
+  if (kind === 'application/json') section.append(make('pre', JSON.stringify(shapeOf(content.schema, api), null, 2)))
   return section
 }
 
@@ -35,6 +52,6 @@ fetch('/openapi.json').then((answer) => answer.json()).then((api) => {
   document.getElementById('title').textContent = api.info.title
   document.getElementById('description').textContent = api.info.description
   const sections = Object.entries(api.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => show(path, method, operation)))
+    Object.entries(methods).map(([method, operation]) => show(path, method, operation, api)))
   document.getElementById('paths').replaceChildren(...sections)
 }).catch((error) => { document.getElementById('description').textContent = `The service does not answer: ${error.message}` })
