@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +62,21 @@ def test_a_value_with_newlines_loses_only_the_last_one_and_one_that_is_too_long_
     refused = run("set", "LONG", given="x" * 70_000)
     assert isinstance(refused.exception, SdkError)
     assert "xxxx" not in str(refused.exception)
+
+
+def test_the_store_of_a_stack_is_made_for_its_first_secret_though_its_key_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stack.toml").write_text(
+        '[secrets]\nkey = "file:key"\n[modules.a]\nkind = "module"\ncommand = ["true"]\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    for given in ("init", "set A"):
+        assert runner.invoke(command, ["secrets", *given.split()], input="hunter2").exit_code == 0
+    shutil.rmtree(tmp_path / ".runtime")
+    assert runner.invoke(command, ["secrets", "set", "B"], input="hunter2").exit_code == 0
+    assert "B " in runner.invoke(command, ["secrets", "list"]).output
 
 
 def test_a_key_that_is_there_is_never_replaced(run: Callable[..., Result]) -> None:

@@ -99,18 +99,20 @@ def init(key: str) -> None:
     from sdk.module_runtime.orchestrator.secrets.key_sources import create_key
 
     made = create_key(key).current
-    stack, url = _stack(), _url_of_stack()
-    if stack is not None and url is not None:
-        stack.orchestrator.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    url = _url_of_stack()
+    if url is not None:
         asyncio.run(_prepare(url))
     click.echo(f"made key {made}")
 
 
 async def _prepare(url: str) -> None:
-    """The tables of a stack that has not run yet."""
+    """The tables of a stack that has not run yet. Nothing for a database that is not the stack's."""
     from sdk.module_runtime.orchestrator.runtime import open_database
 
-    await (await open_database(url, _schema_of_stack(url))).close()
+    stack = _stack()
+    if stack is not None and url == stack.orchestrator.database_url(os.environ):
+        stack.orchestrator.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await (await open_database(url, stack.orchestrator.database_schema)).close()
 
 
 @command.command(
@@ -197,6 +199,9 @@ def _with_store(url: str, schema: str | None, key: str, work: Callable[[SecretSt
     keys = load_keys(key)
 
     async def run() -> T:
+        stack = _stack()
+        if stack is not None and not stack.orchestrator.state.exists():
+            await _prepare(url)
         async with await Database.open(url, schema=schema or _schema_of_stack(url)) as database:
             return await work(await SecretStore.open(database, keys))
 
