@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -12,8 +13,10 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
+from aiohttp import ClientSession, UnixConnector
 
 from sdk.module_runtime.orchestrator.state_folder import StateFolder
 from support.commands import SDK
@@ -105,6 +108,31 @@ def test_an_operator_sees_and_steers_what_runs(tmp_path: Path) -> None:
     logged = (tmp_path / ".runtime" / "logs" / "one.log").read_text()
     assert json.loads(logged.splitlines()[0])["line"] == "hello from one"
     assert (tmp_path / ".runtime").stat().st_mode & 0o077 == 0
+
+
+def test_who_follows_a_log_misses_no_line_and_a_count_that_is_none_is_refused(tmp_path: Path) -> None:
+    chatty = [{"log": f"line {number}"} for number in range(300)]
+    with up(tmp_path, module("one", ANNOUNCE, *chatty)):
+        following = [str(SDK), "runtime", "logs", "one", "-f", "-n", "1000"]
+        with subprocess.Popen(following, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            seen = [next(process.stdout).split()[-1] for _ in range(300)]
+            process.kill()
+        assert seen == [str(number) for number in range(300)]
+        for wrong in ("-1", "abc", "9" * 30, "\u0661"):
+            answer = asked(tmp_path, f"/v1/modules/one/logs?lines={quote(wrong)}")
+            assert "The lines parameter must be a number" in answer
+
+
+def asked(folder: Path, path: str) -> str:
+    """What the admin API answers."""
+    socket = json.loads((folder / ".runtime" / "admin.json").read_text())["socket"]
+
+    async def ask() -> str:
+        async with ClientSession(connector=UnixConnector(socket)) as client, client.get(f"http://x{path}") as answer:
+            return await answer.text()
+
+    return asyncio.run(ask())
 
 
 def test_ten_crashes_in_a_row_leave_the_admin_api_answering(tmp_path: Path) -> None:

@@ -116,18 +116,18 @@ class Admin:
         module, level = self._named(request), request.query.get("level", "debug")
         if level not in LEVELS:
             raise InvalidParameter("level", f"one of {', '.join(LEVELS)}")
+        count = _number(request, "lines", 100)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        following = self._book.follow(module.name, level)
-        try:
-            await response.prepare(request)
-            for line in self._book.last(module.name, _number(request, "lines", 100), level):
+        await response.prepare(request)
+        with self._book.followed(module.name) as following:  # before the first is written: others come meanwhile
+            for line in self._book.last(module.name, count, level):
                 await response.write(line.to_json() + b"\n")
             if "follow" in request.query:
                 long_lived(request)
-                async for line in following:
-                    await response.write(line.to_json() + b"\n")
-        finally:
-            await following.aclose()  # type: ignore[attr-defined]
+                while True:
+                    line = await following.get()
+                    if LEVELS.index(line.level) >= LEVELS.index(level):
+                        await response.write(line.to_json() + b"\n")
         return response
 
     async def _events(self, request: web.Request) -> web.Response:
@@ -227,7 +227,7 @@ def _number(request: web.Request, name: str, default: int) -> int:
     given = request.query.get(name)
     if given is None:
         return default
-    if not given.isdecimal() or len(given) > 18:
+    if not (given.isascii() and given.isdecimal()) or len(given) > 18:
         raise InvalidParameter(name, "a number")
     return min(int(given), _MOST) if name != "below" else int(given)
 

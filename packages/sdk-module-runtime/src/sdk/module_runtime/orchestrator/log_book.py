@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
@@ -18,7 +18,7 @@ import orjson
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _log = get_logger(__name__)
@@ -103,16 +103,14 @@ class LogBook:
         found = [line for line in self._lines.get(module_id, ()) if LEVELS.index(line.level) >= least]
         return found[-count:] if count else []
 
-    async def follow(self, module_id: str, level: str = "debug") -> AsyncIterator[Line]:
-        """Lines as they come, without end."""
+    @contextmanager
+    def followed(self, module_id: str) -> Iterator[asyncio.Queue[Line]]:
+        """Lines as they come, from now on."""
         queue: asyncio.Queue[Line] = asyncio.Queue(_BEHIND)
         followers = self._followers.setdefault(module_id, set())
         followers.add(queue)
         try:
-            while True:
-                line = await queue.get()
-                if LEVELS.index(line.level) >= LEVELS.index(level):
-                    yield line
+            yield queue
         finally:
             followers.discard(queue)
 
