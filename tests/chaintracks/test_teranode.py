@@ -393,23 +393,49 @@ async def test_of_many_announcements_the_last_of_each_of_the_last_authors_waits(
     await bridge.close()
 
 
-async def test_what_follows_our_tip_is_taken_before_anybody_is_asked(tmp_path: Path) -> None:
-    def locator(height: int) -> list[bytes]:
-        return [header_hash(CHAIN[each].to_bytes()) for each in (height, 0)]
+def locator(height: int) -> list[bytes]:
+    return [header_hash(CHAIN[each].to_bytes()) for each in (*range(height, 0, -1), 0)]
 
+
+@asynccontextmanager
+async def announced(folder: Path, *lines: str) -> AsyncIterator[TeranodeSource]:
+    """A source that has heard of ``lines`` and of its peer."""
+    bridge = bridge_to(folder, "".join(lines) + ON_THE_BUS + STAY)
+    source = TeranodeSource(bridge, Rules.of(MOCK), pages=DataHubs(allow_private=True), patience=0.1)
+    bridge.begin()
+    async with asyncio.timeout(20):
+        while not bridge.connected:
+            await bridge.wait()
+    yield source
+    await source.close()
+
+
+async def test_what_follows_our_tip_is_taken_before_anybody_is_asked(tmp_path: Path) -> None:
     async with hub_of(_fixed(status=500)) as hub:
-        script = block_line(CHAIN[20], 20, "far", hub) + block_line(CHAIN[11], 11, "near") + ON_THE_BUS + STAY
-        bridge = bridge_to(tmp_path, script)
-        source = TeranodeSource(bridge, Rules.of(MOCK), pages=DataHubs(allow_private=True))
-        bridge.begin()
-        async with asyncio.timeout(20):
-            while not bridge.connected:
-                await bridge.wait()
-        assert await source.after(locator(10), 10) == CHAIN[11].to_bytes()
-        assert source.giver == "near"
-        assert source.claimed == 11
-        assert await source.after(locator(11), 11) == b""  # the last block announced is ours
-        await source.close()
+        lines = block_line(CHAIN[20], 20, "far", hub), block_line(CHAIN[11], 11, "near")
+        async with announced(tmp_path, *lines) as source:
+            assert await source.after(locator(10), 10) == CHAIN[11].to_bytes()
+            assert source.giver == "near"
+            assert source.claimed == 11
+            with pytest.raises(SourceUnavailable, match=r"a block was announced, but .* answered 500"):
+                await source.after(locator(11), 11)  # there is more than we have
+            assert await source.after(locator(11), 11) == b""  # as far as anybody is left who can be asked
+
+
+async def test_blocks_that_wait_are_taken_one_after_the_other_whatever_order_they_came_in(tmp_path: Path) -> None:
+    lines = [block_line(CHAIN[at], at, f"author {at}") for at in (13, 11, 12)]
+    async with announced(tmp_path, *lines) as source:
+        for height in (10, 11, 12):
+            assert await source.after(locator(height), height) == CHAIN[height + 1].to_bytes()
+        assert await source.after(locator(13), 13) == b""
+
+
+async def test_neither_an_old_block_nor_a_tie_makes_a_confirmed_tip_doubtful(tmp_path: Path) -> None:
+    tie = grown(CHAIN[:11], 1, salt="tie")[-1]
+    lines = block_line(CHAIN[11], 11, "one"), block_line(CHAIN[9], 9, "two"), block_line(tie, 11, "three")
+    async with announced(tmp_path, *lines) as source:
+        assert await source.after(locator(11), 11) == tie.to_bytes()  # the chain decides that it changes nothing
+        assert await source.after(locator(11), 11) == b""
 
 
 async def test_a_tip_is_not_confirmed_by_a_bus_that_was_lost_since(tmp_path: Path) -> None:

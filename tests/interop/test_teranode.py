@@ -108,6 +108,22 @@ def _without_work(parent: BlockHeader) -> BlockHeader:
     return header
 
 
+async def test_a_datahub_whose_headers_break_a_rule_is_left_and_its_branch_moves_nothing(tmp_path: Path) -> None:
+    async with members(2) as [liar, honest], following(tmp_path, [liar, honest]) as ours:
+        await honest.show(LONG[:101])
+        await honest.announce()
+        await ours.reaches(LONG[:101])
+        easier = mined(LONG[50], bits=0x207FFFFE)
+        await liar.show(grown([*LONG[:51], easier], 60))
+        await liar.announce()
+        await until(lambda: ours.source.peers == (honest.id,))
+        assert await liar.asked() == 1
+        assert await ours.service.chain.headers(0, 200) == raw(LONG[:101])
+        await honest.show(LONG[:104])
+        await honest.announce()
+        await ours.reaches(LONG[:104])
+
+
 async def test_a_flood_ends_with_whoever_floods_and_holds_up_nobody(tmp_path: Path) -> None:
     async with members(2) as [flooder, honest], following(tmp_path, [flooder, honest]) as ours:
         await honest.show(LONG[:11])

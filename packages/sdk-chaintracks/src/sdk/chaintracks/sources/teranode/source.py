@@ -33,6 +33,8 @@ _REST: Final = 60.0
 _HUB_BAN: Final = 3600.0
 _BAN: Final = 24 * 3600.0
 _MAX_RESTING: Final = 2000
+_MAX_WAITING: Final = 64
+_MAX_HEARD: Final = 256
 _ATTEMPTS: Final = 8
 """Announcements that are gone after in one look."""
 _LEAST: Final = 0.5
@@ -77,7 +79,8 @@ class TeranodeSource:
         self._gave: tuple[str, str] = ("", "")  # author and DataHub of what the giver gave
         self._claimed: int | None = None
         self._served: str | None = None  # a stranger's DataHub that has served us
-        self._heard: tuple[bytes, int] | None = None  # the last block that was announced and known, and ``lost`` then
+        self._heard: OrderedDict[bytes, int] = OrderedDict()  # blocks that were announced and held; ``lost`` then
+        self._waiting: list[Announcement] = []
         self._resting: OrderedDict[str, float] = OrderedDict()
         self._looked = float("-inf")
 
@@ -188,10 +191,14 @@ class TeranodeSource:
         """Headers, nothing when there is no more than we have, None when nobody can tell."""
         known = frozenset(locator)
         fault: SourceError | None = None
-        for each in self._announced(locator[0])[:_ATTEMPTS]:
+        self._hear(locator[0])
+        attempts = _ATTEMPTS
+        while self._waiting and attempts:
+            each = self._waiting.pop(0)
             if each.hash in known:
-                self._heard = (each.hash, self._bus.lost)
+                self._remember(each.hash)
                 continue
+            attempts -= 1
             try:
                 return await self._take(each, known)
             except SourceError as error:
@@ -199,15 +206,22 @@ class TeranodeSource:
                 await self._blame(each, error)
         if fault is not None:
             raise SourceUnavailable(self.name, f"a block was announced, but {fault}")
-        if self._bus.connected and self._heard == (locator[0], self._bus.lost):
+        if self._bus.connected and self._heard.get(locator[0]) == self._bus.lost:
             return b""
         return await self._ask_hubs(known)
 
-    def _announced(self, tip: bytes) -> list[Announcement]:
+    def _hear(self, tip: bytes) -> None:
         """What follows our tip comes first, for nobody need be asked for it; then what DataHubs announce that have
-        served us."""
-        found = [each for each in self._bus.take() if not self._rests(each.author)]
-        return sorted(found, key=lambda each: (each.previous != tip, each.hub != self._served))
+        served us. Of each author the last waits."""
+        last = {each.author: each for each in (*self._waiting, *self._bus.take()) if not self._rests(each.author)}
+        found = [*last.values()][-_MAX_WAITING:]
+        self._waiting = sorted(found, key=lambda each: (each.previous != tip, each.hub != self._served))
+
+    def _remember(self, block_hash: bytes) -> None:
+        self._heard.pop(block_hash, None)
+        self._heard[block_hash] = self._bus.lost
+        while len(self._heard) > _MAX_HEARD:
+            self._heard.popitem(last=False)
 
     async def _take(self, source: Announcement, known: frozenset[bytes]) -> bytes:
         if source.previous in known:
@@ -226,7 +240,7 @@ class TeranodeSource:
 
     def _gives(self, source: Announcement, *, hub: str) -> None:
         self._giver, self._gave = source.author, (source.author, hub)
-        self._heard = (source.hash, self._bus.lost)
+        self._remember(source.hash)
         self._claimed = source.height if source.height >= 0 else self._claimed
 
     async def _ask_hubs(self, known: frozenset[bytes]) -> bytes | None:
