@@ -57,8 +57,9 @@ class OwnServer:
                 os.close(handle)
         if not all(map(ends, left)):
             raise TimeoutError("processes of a killed server live on")
-        # It names a process that is dead, but may not have been reaped by whoever it was left to.
-        (self.folder / "postgresql" / "data" / "postmaster.pid").unlink(missing_ok=True)
+        if self.name == "postgresql":
+            # It names a process that is dead, but may not have been reaped by whoever it was left to.
+            (self.folder / self.name / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def start(self) -> None:
         with (self.folder / self.name / "log").open("ab") as log:
