@@ -16,91 +16,27 @@ import pytest
 from sqlalchemy import select
 
 from sdk.devnet.server import DevnetServer
-from sdk.service.database import Database, Prepared
+from sdk.service.database import Prepared
 from sdk.service.http_client import HttpClient
-from sdk.wallet import open_wallet
-from sdk.wallet.keys import KeyDeriver, PrivateKey
-from sdk.wallet.script.templates import brc29
-from sdk.wallet.settings import WalletSettings
-from sdk.wallet.storage.tables import outputs, proven_tx_reqs, transactions
+from sdk.wallet.storage.tables import outputs
 from support.databases import master_database
 from support.forking import forking
 from support.kill_points import recorded, sample
+from support.payment_case import ALICE, TRANSACTIONS, Case, fund, gift
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from sdk.service.database import Row
-    from sdk.wallet.wallet import Wallet
     from support.databases import Master
     from support.forking import Forking
 
-ALICE, FAUCET = PrivateKey.from_int(7), PrivateKey.from_int(9)
-FUNDING, PAYMENT = 1_000_000, 250_000
 NO_QUESTIONS = r"^(?!http\.\w+ whatsonchain GET)"
 """How many headers are asked for depends on where the faucet's coins were mined."""
-STRANGER = "76a914" + "22" * 20 + "88ac"
 EVERY = {"sqlite": 1, "postgresql": 3}
 """Each n-th point is tried; under ``SDK_CRASH_ALL=1`` all of them everywhere."""
 
-_TRANSACTIONS = Prepared(select(transactions.c.txid, transactions.c.status, transactions.c.provenTxId))
-_REQUESTS = Prepared(select(proven_tx_reqs.c.status))
 _OUTPUTS = Prepared(select(outputs.c.outputId))
-
-
-@dataclass
-class Case:
-    """A wallet of its own, with a coin of its own, on the devnet that all share."""
-
-    server: DevnetServer
-    database: str
-    funding: str = ""
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {**self.server.urls.wallet_settings(), "SDK_WALLET_DATABASE": self.database}
-
-    async def pay(self, runner: Forking, plan: str | None = None) -> int:
-        key = ALICE.to_hex()
-        return await runner.run(job="pay", environ=self.environ, key=key, script=STRANGER, satoshis=PAYMENT, plan=plan)
-
-    async def recover(self, runner: Forking, minutes: float) -> None:
-        base = self.server.urls.base
-        assert await runner.run(job="recover", environ=self.environ, devnet=base, minutes=minutes) == 0
-
-    def open(self, *, migrate: bool = False) -> Any:
-        settings = WalletSettings.load(environ=self.environ)
-        return open_wallet(root_key=ALICE, settings=settings, background="none", migrate=migrate)
-
-    async def check(self) -> int:
-        """Rows against chain; how many of its transactions the chain has."""
-        chain = self.server.devnet.chain
-        async with self.open() as wallet:
-            balance = await wallet.balance()
-            listed = (await wallet.list_actions({"labels": [], "limit": 100})).actions
-        assert {each.status for each in listed} == {"completed"}
-        spent, mined = 0, 0
-        for txid, status, proof in await self.rows(_TRANSACTIONS):
-            assert (status == "completed") == (proof is not None)
-            assert status in ("completed", "failed")
-            on_chain = txid is not None and self.server.devnet.merkle_path(txid) is not None
-            assert (status == "completed") == on_chain, f"{txid} is {status}, and on the chain: {on_chain}"
-            if on_chain and txid != self.funding:
-                transaction = chain.transactions[txid]
-                sources = [
-                    chain.transactions[each.outpoint.txid].outputs[each.outpoint.vout] for each in transaction.inputs
-                ]
-                fee = sum(each.satoshis for each in sources) - transaction.output_satoshis()
-                spent += fee + sum(o.satoshis for o in transaction.outputs if o.locking_script.to_hex() == STRANGER)
-                mined += 1
-        assert balance == FUNDING - spent, "no satoshi is lost or made"
-        assert {row.status for row in await self.rows(_REQUESTS)} <= {"completed"}
-        return mined
-
-    async def rows(self, statement: Prepared) -> list[Row]:
-        async with await Database.open(self.database) as database:
-            return await database.read(lambda unit: unit.rows(statement))
 
 
 @dataclass
@@ -132,25 +68,6 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             async with Case(server, master.url).open(migrate=True) as alice:
                 assert await alice.balance() == 0
             yield Place(server, http, master, EVERY[request.param])
-
-
-async def fund(http: HttpClient, wallet: Wallet) -> str:
-    txid, tx, outputs = await gift(http, wallet.identity_key, mine=True)
-    await wallet.internalize_action({"tx": bytes.fromhex(tx), "description": "funding", "outputs": outputs})
-    return txid
-
-
-async def gift(http: HttpClient, identity_key: str, *, mine: bool) -> tuple[str, str, list[dict[str, Any]]]:
-    """A payment of the faucet to ALICE: its txid, its AtomicBEEF in hex, and the outputs to take in."""
-    lock = brc29.lock(KeyDeriver(FAUCET), identity_key, "cHJl", "c3Vm")
-    paid = await http.post_json("/faucet", {"lockingScript": lock.to_hex(), "satoshis": FUNDING, "mine": mine})
-    remittance = {
-        "derivationPrefix": "cHJl",
-        "derivationSuffix": "c3Vm",
-        "senderIdentityKey": FAUCET.public_key.to_hex(),
-    }
-    outputs = [{"outputIndex": paid["outputIndex"], "protocol": "wallet payment", "paymentRemittance": remittance}]
-    return str(paid["txid"]), str(paid["tx"]), outputs
 
 
 @pytest.mark.timeout(900)
@@ -210,7 +127,7 @@ async def test_r43_a_receipt_killed_anywhere_is_taken_in_once(place: Place, tmp_
                     assert status == -signal.SIGKILL, point
                     await case.recover(runner, 20)
                     await case.recover(runner, 40)
-                    kept.add(len([row for row in await case.rows(_TRANSACTIONS) if row.status == "completed"]))
+                    kept.add(len([row for row in await case.rows(TRANSACTIONS) if row.status == "completed"]))
                     assert await runner.run(job="receive", **given) == 0, point
                     await case.recover(runner, 60)
                     assert await case.check() == 0
