@@ -18,6 +18,7 @@ from sdk.core.wallet.fields import (
     Identifier,
     Identifiers,
     Limit,
+    LockingScript,
     Offset,
     OutPointText,
     OutPointTexts,
@@ -51,7 +52,7 @@ class CreateActionInput(WalletModel):
 class CreateActionOutput(WalletModel):
     """An output to make; kept in ``basket`` if one is named."""
 
-    locking_script: Hex
+    locking_script: LockingScript
     satoshis: Satoshis
     output_description: Description
     basket: Identifier | None = None

@@ -47,31 +47,39 @@ def _bounded(text: str, low: int, high: int) -> str:
     return text
 
 
+def _storable(text: str, low: int, high: int) -> str:
+    """``_bounded`` text that every database can hold: PostgreSQL takes no NUL."""
+    _bounded(text, low, high)
+    if "\0" in text:
+        raise must_be("text without NUL characters")
+    return text
+
+
 def _description(text: str) -> str:
-    return _bounded(text, 5, 2000)
+    return _storable(text, 5, 2000)
 
 
 def _identifier(text: str) -> str:
     # Bounded before and after: trimming shortens, lower-casing may lengthen.
     if len(text) > 3000:
         raise must_be("1 to 300 bytes of UTF-8")
-    return _bounded(text.strip().lower(), 1, 300)
+    return _storable(text.strip().lower(), 1, 300)
 
 
 def _instructions(text: str) -> str:
-    return _bounded(text, 0, 2500)
+    return _storable(text, 0, 2500)
 
 
 def _remittance_instructions(text: str) -> str:
-    return _bounded(text, 0, 1000)
+    return _storable(text, 0, 1000)
 
 
 def _plain_text(text: str) -> str:
-    return _bounded(text, 0, 5000)
+    return _storable(text, 0, 5000)
 
 
 def _field_name(text: str) -> str:
-    return _bounded(text, 1, 50)
+    return _storable(text, 1, 50)
 
 
 def _key_id(text: str) -> str:
@@ -86,6 +94,12 @@ def _hex(text: str) -> str:
     if len(text) > 2 * MAX_SCRIPT_BYTES or _HEX.fullmatch(text) is None:
         raise must_be(f"an even number of hexadecimal digits, {MAX_SCRIPT_BYTES} bytes at most")
     return text.lower()
+
+
+def _locking_script(text: str) -> str:
+    if not text:
+        raise must_be("a script of at least one byte: what an empty one locks, anybody can take")
+    return _hex(text)
 
 
 def _txid(text: str) -> str:
@@ -194,6 +208,7 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 CustomInstructions = Annotated[str, AfterValidator(_instructions)]
 RemittanceInstructions = Annotated[str, AfterValidator(_remittance_instructions)]
 Hex = Annotated[str, AfterValidator(_hex)]
+LockingScript = Annotated[str, AfterValidator(_locking_script)]
 Txid = Annotated[str, AfterValidator(_txid)]
 OutPointText = Annotated[str, BeforeValidator(_outpoint_text), AfterValidator(_outpoint)]
 Base64 = Annotated[str, AfterValidator(_base64)]
