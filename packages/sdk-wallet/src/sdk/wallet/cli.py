@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from base64 import b64encode
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 KEY_FILE, SETTINGS_FILE, DATABASE_FILE = "root.key", "wallet.toml", "wallet.sqlite"
 CHAINS = ("main", "test", "stn", "regtest", "teratest", "mock")
+_OUTPOINT = re.compile(rb"[0-9a-f]{64}\.([0-9]{1,10})")
 _ANYONE = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
 
 
@@ -87,20 +89,33 @@ def address(home: Path) -> None:
     _echo(_with_wallet(home, _fresh_address))
 
 
-@command.command(name="receive", help="Take in a payment: AtomicBEEF in a file (bytes or hex), and how it was derived.")
-@click.argument("tx_file", type=click.File("rb"))
-@click.option("--prefix", required=True, help="Derivation prefix, base64.")
-@click.option("--suffix", required=True, help="Derivation suffix, base64.")
-@click.option("--sender", default=_ANYONE, help="The payer's identity key; by default nobody's, as for an address.")
-@click.option("--output", "output_index", default=0, show_default=True, help="Which output is the payment.")
+@command.command(
+    name="receive",
+    help="Take in a payment: a file with what `sdk wallet pay` or `sdk devnet faucet` printed, or AtomicBEEF (bytes or "
+    "hex). How it was derived stands in the first; otherwise say it.",
+)
+@click.argument("payment", type=click.File("rb"))
+@click.option("--address", "paid_to", type=click.File("rb"), help="File with what `sdk wallet address` printed.")
+@click.option("--prefix", help="Derivation prefix, base64.")
+@click.option("--suffix", help="Derivation suffix, base64.")
+@click.option("--sender", help="The payer's identity key; by default nobody's, as for an address.")
+@click.option("--output", "output_index", type=click.IntRange(0), help="Which output is the payment; by default 0.")
 @click.pass_obj
-def receive(home: Path, tx_file: Any, prefix: str, suffix: str, sender: str, output_index: int) -> None:
-    payment = {"derivationPrefix": prefix, "derivationSuffix": suffix, "senderIdentityKey": sender}
-    args = {
-        "tx": _transaction_bytes(tx_file.read()),
-        "description": "received on the command line",
-        "outputs": [{"outputIndex": output_index, "protocol": "wallet payment", "paymentRemittance": payment}],
+def receive(home: Path, /, payment: Any, paid_to: Any, output_index: int | None, **given: str | None) -> None:
+    transaction, said = _payment(payment.read())
+    if paid_to is not None:
+        said |= _json_object(paid_to.read(), "--address")
+    names = {"prefix": "derivationPrefix", "suffix": "derivationSuffix", "sender": "senderIdentityKey"}
+    said |= {names[name]: value for name, value in given.items() if value is not None}
+    if not {"derivationPrefix", "derivationSuffix"} <= said.keys():
+        raise click.UsageError("how was it derived? Give --address, or --prefix and --suffix")
+    said.setdefault("senderIdentityKey", _ANYONE)
+    output = {
+        "outputIndex": said.get("outputIndex", 0) if output_index is None else output_index,
+        "protocol": "wallet payment",
+        "paymentRemittance": {name: said[name] for name in names.values()},
     }
+    args = {"tx": transaction, "description": "received on the command line", "outputs": [output]}
     result = _with_wallet(home, lambda wallet: wallet.internalize_action(args))
     click.echo(f"received {result.satoshis} satoshis in {result.txid}")
 
@@ -339,18 +354,32 @@ def _write_secret(path: Path, text: str) -> None:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _transaction_bytes(data: bytes) -> bytes:
-    """Bytes as they are; hex, or the JSON that ``pay`` prints, decoded."""
+def _payment(data: bytes) -> tuple[bytes, dict[str, Any]]:
+    """AtomicBEEF, and what else the file says: the JSON of ``pay``, the faucet's outpoint and hex, hex, or bytes."""
     text = data.strip()
     if text.startswith(b"{"):
-        try:
-            text = json.loads(text)["tx"].encode()
-        except (ValueError, KeyError, AttributeError):
-            raise click.BadParameter("the JSON has no member tx in hex") from None
+        said = _json_object(text, "PAYMENT")
+        text = str(said.pop("tx", "")).encode()
+        if not text:
+            raise click.BadParameter("the JSON has no member tx in hex")
+    else:
+        outpoint, _, rest = text.partition(b"\n")
+        match = _OUTPOINT.fullmatch(outpoint.strip())
+        said, text = ({"outputIndex": int(match[1])}, rest) if match else ({}, text)
     try:
-        return bytes.fromhex(text.decode("ascii"))
+        return bytes.fromhex(text.decode("ascii")), said
     except (UnicodeDecodeError, ValueError):
-        return data
+        return data, said
+
+
+def _json_object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"{what}: the file holds no JSON object")
+    return found
 
 
 def _random_text() -> str:

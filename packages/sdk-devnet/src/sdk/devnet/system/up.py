@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import signal
 from typing import TYPE_CHECKING
@@ -16,16 +17,21 @@ if TYPE_CHECKING:
 
     from sdk.devnet.system.stack import Stack
 
+COMMAND = "SDK_COMMAND"
+"""What whoever started us typed for ``sdk``; ``scripts/sdk`` says it."""
 _TRY = """
   export SDK_DEVNET_URL={devnet}
-  sdk wallet --home {folder}/alice create --chain mock --arc-url {devnet} \\
-      --whatsonchain-url {whatsonchain} --headers-url {headers}
-  sdk wallet --home {folder}/alice address         # JSON: a locking script and how it was derived
-  sdk devnet faucet LOCKING_SCRIPT 100000          # pays it: the outpoint, and the AtomicBEEF to save in a file
-  sdk wallet --home {folder}/alice receive FILE --prefix PREFIX --suffix SUFFIX
-  sdk devnet mine
-  sdk devnet reorg 1
-  cd {folder}; sdk runtime ps                      # and logs, events, restart, replace, stop
+  for name in alice bob; do {sdk} wallet --home {folder}/$name create --chain mock \\
+      --arc-url {devnet} --whatsonchain-url {whatsonchain} --headers-url {headers}; done
+  {sdk} wallet --home {folder}/alice address | tee {folder}/address        # JSON: the address and how it was derived
+  {sdk} devnet faucet ADDRESS 100000 > {folder}/gift                       # with the address that you see
+  {sdk} wallet --home {folder}/alice receive {folder}/gift --address {folder}/address
+  {sdk} wallet --home {folder}/alice pay $({sdk} wallet --home {folder}/bob identity) 5000 > {folder}/payment
+  {sdk} wallet --home {folder}/bob receive {folder}/payment
+  {sdk} devnet mine                                # or: reorg 1
+  {sdk} wallet --home {folder}/bob update          # fetches proofs, as a monitor does all the time
+  {sdk} wallet --home {folder}/bob actions
+  cd {folder}; {sdk} runtime ps                    # and logs, events, restart, replace, stop
 A wallet in a program of yours, with the storage and the monitor that run here:
   export {exports}
 """
@@ -57,6 +63,7 @@ def describe(system: Stack) -> str:
         headers=system.headers.url,
         folder=shlex.quote(str(system.folder)),
         exports=exports,
+        sdk=shlex.quote(os.environ.get(COMMAND, "sdk")),
     )
     return f"Running (files in {system.folder}):\n{where}\nIn another terminal:{hints}Ctrl-C stops everything."
 
