@@ -40,6 +40,7 @@ def main() -> int:
         return 130
     shutil.rmtree(folder)
     console.print(f"[green]Every step was checked.[/green] {time.monotonic() - started:.1f} s")
+    console.print("To play with such a system: ./scripts/sdk devnet up")
     return 0
 
 
