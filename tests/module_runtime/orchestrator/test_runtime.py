@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 PROGRAMS = Path(__file__).parent / "programs"
 ANNOUNCE = {"send": {"op": "announce", "listen": "127.0.0.1:1", "endpoints": [{"path": "/x", "methods": ["GET"]}]}}
 PATIENCE = 30
+HUNG_AFTER = 8
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -133,6 +135,19 @@ def asked(folder: Path, path: str) -> str:
             return await answer.text()
 
     return asyncio.run(ask())
+
+
+def test_modules_are_not_to_blame_for_the_time_in_which_the_orchestrator_was_stopped(tmp_path: Path) -> None:
+    command = json.dumps([sys.executable, str(PROGRAMS / "web_module.py"), "messages"])
+    quick = f'[modules.web]\nkind = "module"\ncommand = {command}\nhung_after = {HUNG_AFTER}\n'
+    with up(tmp_path, quick) as orchestrator:
+        before = listed(tmp_path)["web"]
+        orchestrator.send_signal(signal.SIGSTOP)
+        time.sleep(1.5 * HUNG_AFTER)
+        orchestrator.send_signal(signal.SIGCONT)
+        while (now := listed(tmp_path)["web"])["seconds"] < before["seconds"] + HUNG_AFTER / 2:  # two heartbeats
+            assert now["pid"] == before["pid"]
+        assert (now["state"], now["restarts"]) == ("ready", 0)
 
 
 def test_ten_crashes_in_a_row_leave_the_admin_api_answering(tmp_path: Path) -> None:

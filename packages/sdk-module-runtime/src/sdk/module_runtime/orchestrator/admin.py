@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import asynccontextmanager
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Final
@@ -182,7 +181,7 @@ class Admin:
             "state": module.state.value,
             "restarts": module.restarts,
             "pid": instance.process.pid if instance is not None else None,
-            "seconds": round(time.monotonic() - instance.started_at, 1) if instance is not None else None,
+            "seconds": round(instance.setting.clock() - instance.started_at, 1) if instance is not None else None,
             "listen": announcement.listen if announcement is not None else module.module.ready_url,
             "channels": conversation.channels if conversation is not None else [],
             "endpoints": len(announcement.endpoints) if announcement is not None else 0,

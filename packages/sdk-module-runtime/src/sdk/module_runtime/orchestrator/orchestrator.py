@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import ClientSession
 
 from sdk.core.errors import ConfigurationError
+from sdk.module_runtime.orchestrator.awake import AwakeClock
 from sdk.module_runtime.orchestrator.database_urls import with_database_urls
 from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.listeners import ChannelSetup
@@ -55,6 +55,8 @@ class Orchestrator:
         self.modules: Mapping[str, Supervisor] = {}
         self.gateway: Gateway | None = None
         self.registrar: Registrar | None = None
+        self.clock = AwakeClock()
+        """By which everything of modules is timed."""
         self._registration_key = registration_key
         self._marks = dict(marks or {})
         self._on_change, self._on_line, self._authorizer = on_change, on_line, authorizer
@@ -67,6 +69,7 @@ class Orchestrator:
             channels = ChannelSetup(self.stack.tls)
             running.callback(channels.close)
             session = await running.enter_async_context(ClientSession())
+            await running.enter_async_context(_ticking(self.clock))
             self.modules = {
                 name: Supervisor(
                     name,
@@ -79,6 +82,7 @@ class Orchestrator:
                     on_line=self._on_line,
                     marks=self._marks,
                     listening=_inherited(name, module, running),
+                    clock=self.clock,
                 )
                 for name, module in self.stack.modules.items()
             }
@@ -120,7 +124,7 @@ class Orchestrator:
             self.board,
             self.stack.modules,
             key=self._registration_key,
-            clock=time.monotonic,
+            clock=self.clock,
             note=self._on_line or log_line,
             own_ports=settings.http_over_tcp,
         )
@@ -146,6 +150,16 @@ class Orchestrator:
             await asyncio.gather(watching, return_exceptions=True)
             server.close()
             await registrar.close()
+
+
+@asynccontextmanager
+async def _ticking(clock: AwakeClock) -> AsyncIterator[None]:
+    ticking = asyncio.create_task(clock.run())
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
 
 
 def _inherited(name: str, module: Module, running: AsyncExitStack) -> socket.socket | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +29,7 @@ class RuntimeMetrics(Collector):
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
-        self._channels = ExportedChannels(("module", "channel"), self._channel_metrics, time.monotonic)
+        self._channels = ExportedChannels(("module", "channel"), self._channel_metrics, orchestrator.clock)
 
     def _channel_metrics(self) -> Iterator[tuple[list[str], ChannelMetrics]]:
         for name, module in self._orchestrator.modules.items():
