@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -282,7 +283,7 @@ class Hub:
 @pytest.mark.parametrize("page", [1000, 7])
 async def test_a_branch_is_handed_on_from_what_we_have_to_the_tip(page: int) -> None:
     known = {header_hash(CHAIN[100].to_bytes())}
-    branch = await fetch_branch(Hub(CHAIN, page), announcement(CHAIN[-1], 2500), known, Rules.of(MOCK))
+    branch = await fetch_branch(Hub(CHAIN, page), announcement(CHAIN[-1], 2500), known, Rules.of(MOCK), most=10_000)
     assert branch.size == 2400
     assert branch.expects in known
     first, second, third = branch.next_run(), branch.next_run(), branch.next_run()
@@ -296,15 +297,18 @@ async def test_a_way_back_that_lies_or_does_not_end_is_refused() -> None:
     known, rules, tip = {header_hash(CHAIN[100].to_bytes())}, Rules.of(MOCK), announcement(CHAIN[-1], 2500, hub="hub")
     swapped = Hub(CHAIN)
     swapped.chain[2000] = swapped.chain[1999]
-    for hub, reason, most in (
-        (swapped, "sent another header", 10_000),
-        (Hub(CHAIN), "none of which follows ours", 1000),
-    ):
-        with pytest.raises(SourceLied, match=reason) as told:
-            await fetch_branch(hub, tip, known, rules, most=most)
+    idle = Hub(CHAIN)
+    easy = replace(rules, pow_limit=rules.pow_limit >> 40)
+    cases: list[tuple[Hub, set[bytes], Rules, int, type[SourceError], str]] = [
+        (swapped, known, rules, 10_000, SourceLied, "sent another header"),
+        (idle, known, easy, 10_000, SourceLied, "does not prove its work"),
+        (Hub(CHAIN), {bytes([7] * 32)}, rules, 10_000, SourceLied, "begins with another block"),
+        (Hub(CHAIN), known, rules, 1000, SourceUnavailable, "name a DataHub of your own choice"),
+    ]
+    for hub, have, checked, most, kind, reason in cases:
+        with pytest.raises(kind, match=reason) as told:
+            await fetch_branch(hub, tip, have, checked, most=most)
         assert told.value.source == "hub"
-    with pytest.raises(SourceLied, match="begins with another block"):
-        await fetch_branch(Hub(CHAIN), tip, {bytes([7] * 32)}, rules)
 
 
 async def test_a_height_that_contradicts_a_checkpoint_is_its_authors_lie() -> None:
@@ -317,10 +321,10 @@ async def test_a_height_that_contradicts_a_checkpoint_is_its_authors_lie() -> No
         hub = Hub(CHAIN)
         source = announcement(CHAIN[-1], height, hub="hub")
         if holds:
-            (await fetch_branch(hub, source, known, Checked())).close()
+            (await fetch_branch(hub, source, known, Checked(), most=10_000)).close()
         else:
             with pytest.raises(SourceLied, match="where a checkpoint stands") as told:
-                await fetch_branch(hub, source, known, Checked())
+                await fetch_branch(hub, source, known, Checked(), most=10_000)
             assert told.value.source == "author"
 
 

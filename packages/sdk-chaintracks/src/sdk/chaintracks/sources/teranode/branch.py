@@ -6,7 +6,7 @@ from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sdk.chaintracks.consensus.fields import HEADER, ZERO_HASH, display, header_hash, previous_hash, split
-from sdk.chaintracks.errors import SourceLied
+from sdk.chaintracks.errors import SourceLied, SourceUnavailable
 from sdk.core.header import BlockHeader
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 RUN: Final = 2000
 """Headers that are handed on at a time."""
-MAX_HEADERS: Final = 2_000_000
+_FAR: Final = "where many are missing, follow another source too, or name a DataHub of your own choice"
 _IN_MEMORY: Final = 4 * 1024 * 1024
 """Bytes; more lie in a file that has no name."""
 
@@ -71,12 +71,13 @@ class Rules(Protocol):
 
 
 async def fetch_branch(
-    pages: Pages, source: Announcement, known: Collection[bytes], rules: Rules, *, most: int = MAX_HEADERS
+    pages: Pages, source: Announcement, known: Collection[bytes], rules: Rules, *, most: int
 ) -> Branch:
     """Ask the DataHub of ``source`` until a header follows one of ``known``. ``source.height`` negative: not known.
 
-    Every header must have the hash it was asked by, and prove its work. Raises ``SourceUnavailable``, and
-    ``SourceLied`` that names the hub, or the author where the height it claims contradicts a checkpoint.
+    Every header must have the hash it was asked by, and prove its work. Raises ``SourceUnavailable``, also for a way
+    of over ``most`` headers, and ``SourceLied`` that names the hub, or the author where the height it claims
+    contradicts a checkpoint.
     """
     branch = Branch(source)
     wanted, height, count = source.hash, source.height, 0
@@ -92,7 +93,10 @@ async def fetch_branch(
                 if wanted == ZERO_HASH:
                     raise SourceLied(source.hub, "its chain begins with another block than ours")
                 if count >= most:
-                    raise SourceLied(source.hub, f"sent {count} headers, none of which follows ours")
+                    raise SourceUnavailable(source.hub, f"sent {count} headers, none of which follows ours: {_FAR}")
+    except OSError as error:
+        branch.close()
+        raise SourceUnavailable(source.author, f"its headers cannot be kept for a moment: {error}") from error
     except BaseException:
         branch.close()
         raise

@@ -35,8 +35,12 @@ _BAN: Final = 24 * 3600.0
 _MAX_RESTING: Final = 2000
 _MAX_WAITING: Final = 64
 _MAX_HEARD: Final = 256
-_ATTEMPTS: Final = 8
+_ATTEMPTS: Final = 4
 """Announcements that are gone after in one look."""
+_STRANGERS_TIME: Final = 60.0
+_MOST_FROM_OURS: Final = 2_000_000
+"""Headers on the way back from the best block of a DataHub of ours, and of a stranger's."""
+_MOST_FROM_STRANGERS: Final = 50_000
 _LEAST: Final = 0.5
 """Seconds between two looks because of news, however much is announced."""
 _CONNECT: Final = 30.0
@@ -191,10 +195,8 @@ class TeranodeSource:
         """Headers, nothing when there is no more than we have, None when nobody can tell."""
         known = frozenset(locator)
         fault: SourceError | None = None
-        self._hear(locator[0])
         attempts = _ATTEMPTS
-        while self._waiting and attempts:
-            each = self._waiting.pop(0)
+        while attempts and (each := self._next(locator[0])) is not None:
             if each.hash in known:
                 self._remember(each.hash)
                 continue
@@ -210,12 +212,13 @@ class TeranodeSource:
             return b""
         return await self._ask_hubs(known)
 
-    def _hear(self, tip: bytes) -> None:
-        """What follows our tip comes first, for nobody need be asked for it; then what DataHubs announce that have
-        served us. Of each author the last waits."""
+    def _next(self, tip: bytes) -> Announcement | None:
+        """Of what was announced: what follows our tip comes first, for nobody need be asked for it; then what DataHubs
+        announce that have served us. Of each author the last waits."""
         last = {each.author: each for each in (*self._waiting, *self._bus.take()) if not self._rests(each.author)}
         found = [*last.values()][-_MAX_WAITING:]
         self._waiting = sorted(found, key=lambda each: (each.previous != tip, each.hub != self._served))
+        return self._waiting.pop(0) if self._waiting else None
 
     def _remember(self, block_hash: bytes) -> None:
         self._heard.pop(block_hash, None)
@@ -231,12 +234,22 @@ class TeranodeSource:
             raise SourceUnavailable(source.author, "announced a block whose parent is not known, and no DataHub")
         if self._rests(source.hub):
             raise SourceUnavailable(source.hub, "is left alone for a while")
-        branch = await fetch_branch(self._pages, source, known, self._rules)
+        branch = await self._fetch(source, known)
         self._gives(source, hub=source.hub)
         if source.hub not in self._hubs:
             self._served = source.hub
         self._branch = branch
         return branch.next_run()
+
+    async def _fetch(self, source: Announcement, known: frozenset[bytes]) -> Branch:
+        """A stranger may neither keep us long nor lead us far."""
+        if source.hub in self._hubs:
+            return await fetch_branch(self._pages, source, known, self._rules, most=_MOST_FROM_OURS)
+        try:
+            async with asyncio.timeout(_STRANGERS_TIME):
+                return await fetch_branch(self._pages, source, known, self._rules, most=_MOST_FROM_STRANGERS)
+        except TimeoutError as error:
+            raise SourceUnavailable(source.hub, f"its headers took over {_STRANGERS_TIME:.0f} s") from error
 
     def _gives(self, source: Announcement, *, hub: str) -> None:
         self._giver, self._gave = source.author, (source.author, hub)
