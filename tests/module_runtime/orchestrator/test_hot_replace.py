@@ -38,6 +38,19 @@ PLAIN = {
     "restart": {"first_delay": 0.01},
 }
 
+SHUTS_DOWN = """
+import http.server, os, pathlib, socket, sys
+assert (os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"]) == (str(os.getpid()), "1")
+inherited, mark = socket.socket(fileno=3), pathlib.Path(sys.argv[1])
+if not mark.exists():
+    mark.touch()
+    inherited.shutdown(socket.SHUT_RDWR)
+    sys.exit(1)
+server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler, bind_and_activate=False)
+server.socket = inherited
+server.serve_forever()
+"""
+
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -128,6 +141,19 @@ async def test_a_command_that_crashes_is_started_again_at_its_port() -> None:
         os.kill(module.instance.process.pid, signal.SIGKILL)
         await seen.until("plain", State.READY, 2)
         assert module.instance.address == address
+
+
+async def test_a_socket_that_one_instance_shuts_down_serves_the_next(unused_tcp_port: int, tmp_path: Path) -> None:
+    command = {
+        "command": [sys.executable, "-c", SHUTS_DOWN, str(tmp_path / "was here")],
+        "ready_url": f"http://127.0.0.1:{unused_tcp_port}/",
+        "listen": f"127.0.0.1:{unused_tcp_port}",
+        "inherit": True,
+        "restart": {"first_delay": 0.01},
+    }
+    async with running({"plain": command}) as seen:
+        await seen.until("plain", State.READY)
+        assert seen.modules["plain"].restarts == 1
 
 
 async def test_a_command_that_is_always_asked_at_the_same_place_cannot_be_replaced(unused_tcp_port: int) -> None:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _ASK_EVERY: Final = 0.1
+BACKLOG: Final = 1024
+"""Who may wait at a socket that is inherited."""
 _ASK_TIMEOUT: Final = ClientTimeout(total=5)
 BOUND_WITHIN: Final = 1.0
 """Seconds from a Rust module's announcement until what it announced is open, if it ever is."""
@@ -106,7 +108,7 @@ class Instance:
                 {**setting.environment, **module.environment, INSTANCE_MARK: id_},
                 module.directory,
                 setting.logs,
-                listening=setting.listening,
+                listening=_passed(setting),
             )
         except BaseException:
             await _give_back(None, None, conversation)
@@ -137,7 +139,7 @@ class Instance:
                 stdio,
                 errors=setting.logs,
                 clock=setting.clock,
-                listening=setting.listening,
+                listening=_passed(setting),
             )
             stdio.attach(process)
             stdio.send(init)
@@ -234,6 +236,13 @@ async def _is_open(address: SocketAddress) -> bool:
         return False
     writer.close()
     return True
+
+
+def _passed(setting: Setting) -> socket.socket | None:
+    """What an instance before this one may have shut down; then it listens again."""
+    if setting.listening is not None:
+        setting.listening.listen(BACKLOG)
+    return setting.listening
 
 
 def _where(listening: socket.socket | None) -> str | None:
