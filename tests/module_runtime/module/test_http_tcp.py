@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import ClientSession, web
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -541,6 +541,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
     TEXTS.filter(lambda each: "?" not in each and "#" not in each and "%" not in each),
     st.lists(st.tuples(TEXTS, TEXTS)),
 )
+@example("&", [("", "")])
 @settings(max_examples=200)
 def test_a_query_is_encoded_so_that_the_server_reads_the_same_pairs(path: str, pairs: list[tuple[str, str]]) -> None:
     target = with_query("/" + path, pairs)
@@ -549,6 +550,13 @@ def test_a_query_is_encoded_so_that_the_server_reads_the_same_pairs(path: str, p
     url = URL("http://module" + target, encoded=True)
     assert list(url.query.items()) == pairs
     assert url.path == "/" + path
+
+
+@pytest.mark.parametrize(
+    ("uri", "target"), [("/a", "/a?b=1"), ("/a?", "/a?b=1"), ("/a?c=2", "/a?c=2&b=1"), ("/a?c=2&", "/a?c=2&b=1")]
+)
+def test_a_query_is_added_to_the_one_that_stands_there(uri: str, target: str) -> None:
+    assert with_query(uri, {"b": 1}) == target
 
 
 @pytest.mark.parametrize("uri", ["", "x", "http://a/", "/a#b", "/a\r\nX: y", "/\x00"])

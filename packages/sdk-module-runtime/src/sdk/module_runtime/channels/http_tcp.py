@@ -277,7 +277,7 @@ def with_query(uri: str, query: Mapping[str, object] | Iterable[tuple[str, objec
     pairs = urlencode(query if query is not None else (), quote_via=quote)  # type: ignore[arg-type]
     if not pairs:
         return encoded
-    separator = "" if encoded.endswith(("?", "&")) else "&" if "?" in encoded else "?"
+    separator = "?" if "?" not in encoded else "" if encoded.endswith(("?", "&")) else "&"
     return f"{encoded}{separator}{pairs}"
 
 
