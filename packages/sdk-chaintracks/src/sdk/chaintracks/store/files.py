@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 from sdk.chaintracks.consensus.fields import HEADER, header_hash, previous_hash
 from sdk.chaintracks.store import snapshot
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SAVE_EVERY: Final = 100_000
 """Headers after which the index is written again."""
 _STEP: Final = 8192
+_CHECK_STEP: Final = 50_000
+"""Headers of which a checksum is made at a time."""
 
 log = get_logger(__name__)
 
@@ -48,6 +51,7 @@ class FileBulk(FlatHeaders):
         self.folder = folder
         self._lock: int | None = None
         self._saved = 0
+        self._check: int | None = 0  # CRC-32 of all headers; None when it must be made anew
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder / "lock")
@@ -90,7 +94,7 @@ class FileBulk(FlatHeaders):
             raise StorageUnavailable(
                 f"headers cannot be written to {self.folder}: {error.strerror}; make room or mend the disk"
             ) from error
-        self._note(raw, hashes)
+        self._took(raw, hashes)
         if self.count - self._saved >= SAVE_EVERY:
             self._save()
 
@@ -129,15 +133,33 @@ class FileBulk(FlatHeaders):
         if found is not None and self._fits(found, known):
             self.index.keys, self.index.slots, self.works = found.keys, found.slots, found.works
             self._total = self.work_at(self.count - 1)
-            self._saved = self.count
+            self._saved, self._check = self.count, found.check
         self._index_up_to(known)
         wrong_tip = committed is not None and known == committed.headers and self._tip() != committed.tip
         if self.count < known or wrong_tip or (committed is not None and known < committed.headers):
             self._mend(known if committed is None else committed.headers)
 
     def _fits(self, found: snapshot.Snapshot, known: int) -> bool:
+        """Whether it is the index of these very headers, bit for bit."""
         count = len(found.keys)
-        return 0 < count <= known and header_hash(self._at_disk(count - 1)) == found.tip
+        if not 0 < count <= known or header_hash(self._at_disk(count - 1)) != found.tip:
+            return False
+        return self._checked(count) == found.check
+
+    def _checked(self, count: int) -> int:
+        check = 0
+        for first in range(0, count, _CHECK_STEP):
+            check = crc32(self._segments.slice(first, min(count, first + _CHECK_STEP)), check)
+        return check
+
+    def _took(self, raw: bytes, hashes: bytes) -> None:
+        self._note(raw, hashes)
+        if self._check is not None:
+            self._check = crc32(raw, self._check)
+
+    def _forget(self, count: int) -> None:
+        super()._forget(count)
+        self._check = None
 
     def _index_up_to(self, known: int) -> None:
         """Index headers while each follows the one before."""
@@ -149,7 +171,7 @@ class FileBulk(FlatHeaders):
             whole = 0
             while raw[whole * HEADER + 4 : whole * HEADER + 36] == before[whole * 32 : whole * 32 + 32]:
                 whole += 1
-            self._note(raw[: whole * HEADER], hashes[: whole * 32])
+            self._took(raw[: whole * HEADER], hashes[: whole * 32])
             if whole * HEADER < len(raw):
                 return  # what follows is damaged
 
@@ -183,10 +205,11 @@ class FileBulk(FlatHeaders):
     def _save(self) -> None:
         if not self.count:
             return
+        if self._check is None:
+            self._check = self._checked(self.count)
+        index = snapshot.Snapshot(self._tip(), self._check, self.index.keys, self.index.slots, self.works)
         try:
-            snapshot.save(
-                self.folder / "index", snapshot.Snapshot(self._tip(), self.index.keys, self.index.slots, self.works)
-            )
+            snapshot.save(self.folder / "index", index)
             sync_folder(self.folder)
         except OSError as error:  # it is made again at the next start
             log.warning("the index of headers was not saved", folder=str(self.folder), reason=str(error))

@@ -14,15 +14,19 @@ from sdk.chaintracks.store.hash_index import WORD
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HEAD: Final = Struct("<8sIII32s")
-_MAGIC: Final = b"SDKHIDX1"
+_HEAD: Final = Struct("<8sIII32sI")
+_MAGIC: Final = b"SDKHIDX2"
 _WORK: Final = 32
 
 
 class Snapshot(NamedTuple):
-    """Index and remembered work of the first ``len(keys)`` headers, the last of which has hash ``tip``."""
+    """Index and remembered work of the first ``len(keys)`` headers, the last of which has hash ``tip``.
+
+    ``check`` is the CRC-32 of those headers: a bit that turns on the disk is found at the next start.
+    """
 
     tip: bytes
+    check: int
     keys: array[int]
     slots: array[int]
     works: list[int]
@@ -30,7 +34,8 @@ class Snapshot(NamedTuple):
 
 def save(path: Path, snapshot: Snapshot) -> None:
     """Replaces the file as a whole. Raises ``OSError``."""
-    head = _HEAD.pack(_MAGIC, len(snapshot.keys), len(snapshot.slots), len(snapshot.works), snapshot.tip)
+    sizes = len(snapshot.keys), len(snapshot.slots), len(snapshot.works)
+    head = _HEAD.pack(_MAGIC, *sizes, snapshot.tip, snapshot.check)
     works = b"".join(each.to_bytes(_WORK, "little") for each in snapshot.works)
     fresh = path.with_suffix(".new")
     with fresh.open("wb") as file:
@@ -52,13 +57,15 @@ def load(path: Path) -> Snapshot | None:
         return None
     if len(data) < _HEAD.size + 4 or crc32(data[:-4]).to_bytes(4, "little") != data[-4:]:
         return None
-    magic, count, slots, works, tip = _HEAD.unpack_from(data)
+    if not data.startswith(_MAGIC):
+        return None
+    _, count, slots, works, tip, check = _HEAD.unpack_from(data)
     ends = [_HEAD.size, count * WORD, slots * WORD, works * _WORK]
-    if magic != _MAGIC or sum(ends) + 4 != len(data):
+    if sum(ends) + 4 != len(data):
         return None
     keys_at, slots_at, works_at = ends[0], ends[0] + ends[1], sum(ends[:3])
     found = [int.from_bytes(data[at : at + _WORK], "little") for at in range(works_at, len(data) - 4, _WORK)]
-    return Snapshot(tip, _array(data[keys_at:slots_at]), _array(data[slots_at:works_at]), found)
+    return Snapshot(tip, check, _array(data[keys_at:slots_at]), _array(data[slots_at:works_at]), found)
 
 
 def _bytes(numbers: array[int]) -> bytes:
