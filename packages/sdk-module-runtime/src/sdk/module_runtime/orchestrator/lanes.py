@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
+
+from sdk.module_runtime.orchestrator.eager import EagerTasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
@@ -22,7 +23,7 @@ class Lanes:
         self._waiting = 0
         self._lanes: dict[Hashable, deque[Work]] = {}
         self._tasks: dict[Hashable, asyncio.Task[None]] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._eager: EagerTasks | None = None
 
     @property
     def waiting(self) -> int:
@@ -34,7 +35,11 @@ class Lanes:
         queue = self._lanes.get(lane)
         if queue is None:
             self._lanes[lane] = queue = deque((work,))
-            self._start(lane, self._run(lane, queue))
+            if self._eager is None:
+                self._eager = EagerTasks()
+            task = self._eager.start(self._run(lane, queue))
+            if task is not None:
+                self._tasks[lane] = task
         else:
             queue.append(work)
         if self._waiting >= self._most and not self._is_busy:
@@ -43,6 +48,8 @@ class Lanes:
 
     async def close(self) -> None:
         """Cancel what runs and forget what waits."""
+        if self._eager is not None:
+            self._eager.close()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -62,17 +69,6 @@ class Lanes:
             if self._lanes.get(lane) is queue:
                 del self._lanes[lane]
                 self._tasks.pop(lane, None)
-
-    def _start(self, lane: Hashable, work: Coroutine[Any, Any, None]) -> None:
-        """A task that has done its first step already, where Python can: most answers then leave in the same turn."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        if sys.version_info >= (3, 12):
-            task = asyncio.Task(work, loop=self._loop, eager_start=True)
-        else:
-            task = self._loop.create_task(work)
-        if not task.done():
-            self._tasks[lane] = task
 
     def _done(self) -> None:
         self._waiting -= 1
