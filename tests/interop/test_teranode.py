@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
 import signal
+import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from sdk.core.header import BlockHeader
 
 LONG = grown([GENESIS], 4300)
+NOBODY = (
+    "12D3KooWLontQWbeWmteKZ9EbnzzYR7d6kxZt6Rqw6ABq6L2fLrt",
+    "12D3KooWHtHWFEcQpBTeASFWj8AH3d2LQVFgJbsBkgane8pyeKN1",
+)
 
 
 async def test_a_service_becomes_current_and_stays_so_through_a_reorganisation(tmp_path: Path) -> None:
@@ -212,6 +218,24 @@ async def test_a_lost_connection_and_a_lost_process_are_made_again(tmp_path: Pat
         await ours.reaches(LONG[:11])
 
 
+async def test_a_peer_is_found_by_the_name_of_its_host_and_one_that_is_not_there_says_why(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with members() as [member]:
+        addresses = [
+            member.address.replace("/ip4/127.0.0.1", "/dns4/localhost"),
+            f"/dns4/no.such.host.invalid/tcp/9/p2p/{NOBODY[0]}",
+            f"/ip4/127.0.0.1/tcp/{port}/p2p/{NOBODY[1]}",
+        ]
+        bus = bus_of(tmp_path, addresses)
+        bus.begin()
+        await until(lambda: bus.connected == (member.id,) and all(each in bus.fault for each in NOBODY))
+        no_name, refused = bus.fault.split("; ")
+        assert no_name.startswith(f"{NOBODY[0]}: [Errno -")
+        assert refused.startswith(f"{NOBODY[1]}: [Errno {errno.ECONNREFUSED}]")
+        await bus.close()
+
+
 async def test_two_processes_over_one_key_are_two_members(tmp_path: Path) -> None:
     (tmp_path / "second").mkdir()
     (tmp_path / "second" / "bus.key").symlink_to(tmp_path / "bus.key")
@@ -229,7 +253,7 @@ async def test_a_key_that_others_may_read_or_that_is_damaged_is_not_used(
     key = tmp_path / "bus.key"
     key.write_bytes(bytes(size))
     key.chmod(mode)
-    bus = bus_of(tmp_path, ["/ip4/127.0.0.1/tcp/9/p2p/12D3KooWLontQWbeWmteKZ9EbnzzYR7d6kxZt6Rqw6ABq6L2fLrt"])
+    bus = bus_of(tmp_path, [f"/ip4/127.0.0.1/tcp/9/p2p/{NOBODY[0]}"])
     bus.begin()
     await until(lambda: reason in bus.fault)
     await bus.close()

@@ -16,6 +16,7 @@ import resource
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import AF_INET, AF_INET6, AF_UNSPEC, SOCK_STREAM
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -23,7 +24,7 @@ from google.protobuf.message import DecodeError
 from libp2p import new_host
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.peer.id import ID
-from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.pubsub.gossipsub import PROTOCOL_ID, PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
@@ -35,7 +36,6 @@ from sdk.chaintracks.sources.teranode.task import BusTask
 
 if TYPE_CHECKING:
     from libp2p.crypto.keys import KeyPair
-    from libp2p.peer.peerinfo import PeerInfo
 
 MAX_MEMORY: Final = 768 * 1024 * 1024
 _WAITING: Final = 64
@@ -50,6 +50,7 @@ _BAN: Final = 24 * 3600.0
 _REST: Final = 60.0
 _MAX_BANNED: Final = 2000
 _HEARTBEAT: Final = 1
+_FAMILIES: Final = {"dns": AF_UNSPEC, "dns4": AF_INET, "dns6": AF_INET6}
 
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,20 @@ class Dialled:
     due: float = 0.0
     failures: int = 0
     fault: str = ""
+
+    async def addresses(self) -> list[Multiaddr]:
+        """Where it is now: names are looked up as everywhere on this host, not by the library's own resolver. Raises
+        ``OSError``."""
+        found = []
+        for each in self.info.addrs:
+            _, kind, host, _, port = str(each).split("/")
+            if kind in _FAMILIES:
+                answers = await trio.socket.getaddrinfo(host, int(port), family=_FAMILIES[kind], type=SOCK_STREAM)
+                hosts = dict.fromkeys(str(answer[4][0]) for answer in answers)
+                found += [Multiaddr(f"/ip{6 if ':' in name else 4}/{name}/tcp/{port}") for name in hosts]
+            else:
+                found.append(each)
+        return found
 
 
 @dataclass
@@ -186,10 +201,11 @@ class Bus:
     async def dial(self, peer: Dialled) -> None:
         try:
             self.host.get_peerstore().clear_addrs(peer.info.peer_id)  # those it names itself are not dialled
+            self.host.get_network().unblock_peer(peer.info.peer_id)  # when to try again is decided here
             with trio.fail_after(_DIAL):
-                await self.host.connect(peer.info)
+                await self.host.connect(PeerInfo(peer.info.peer_id, await peer.addresses()))
         except Exception as error:  # noqa: BLE001 - whatever the library raises, that peer is not there
-            peer.fault = " ".join(str(error).split())[:200] or type(error).__name__
+            peer.fault = _innermost(error)
             peer.due = trio.current_time() + min(_LONGEST, _SHORTEST * 2.0 ** min(peer.failures, 16))
             peer.failures += 1
         else:
@@ -206,6 +222,16 @@ class Bus:
                 faults.append(f"{peer}: {fault}")
         named = [str(each) for each in connected if each in members]
         return {"kind": "state", "connected": named, "faults": faults[:8], "counts": self.counts}
+
+
+def _innermost(error: BaseException) -> str:
+    """What the library's errors about errors are about."""
+    while True:
+        several = getattr(error, "errors", None) or getattr(error, "exceptions", None) or ()
+        inner = error.__cause__ or next(iter(several), None)
+        if not isinstance(inner, BaseException):
+            return " ".join(str(error).split())[:200] or type(error).__name__
+        error = inner
 
 
 def identity(path: str | None) -> KeyPair:
