@@ -192,7 +192,7 @@ class Chaos:
     async def _serves(self) -> bool:
         try:
             async with (
-                ClientSession(timeout=ClientTimeout(total=5)) as client,
+                ClientSession(timeout=ClientTimeout(total=20)) as client,
                 client.post(f"http://127.0.0.1:{self.port}/echo", data=b"x") as answer,
             ):
                 return answer.status == 200

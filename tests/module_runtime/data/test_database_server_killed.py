@@ -12,6 +12,7 @@ import pytest
 from sdk.module_runtime.data.database import (
     CommitUnknown,
     DatabaseConnectionError,
+    PoolExhausted,
     TransactionError,
     open_database,
 )
@@ -78,7 +79,7 @@ async def until_works(database: ModuleDatabase) -> None:
             try:
                 await database.ping()
                 return
-            except DatabaseConnectionError:
+            except (DatabaseConnectionError, PoolExhausted):
                 await asyncio.sleep(0.05)
 
 
@@ -170,7 +171,7 @@ async def test_everybody_is_told_and_nobody_hangs_when_the_server_dies(
                 try:
                     await database.execute(f"INSERT INTO {table} VALUES (?)", [number])
                     acknowledged.append(number)
-                except (DatabaseConnectionError, CommitUnknown):
+                except (DatabaseConnectionError, PoolExhausted, CommitUnknown):
                     told.release()
                     await asyncio.sleep(0.05)
                 number += 1

@@ -214,7 +214,7 @@ async def running(
             app[SERVICE].stop()
         connections.stopping = True
         late = asyncio.get_running_loop().call_later(drain, connections.abort)
-        await _accept_no_more(sock)
+        await accept_no_more(sock)
         server.close()
         await runner.cleanup()
         await connections.all_gone()
@@ -222,7 +222,7 @@ async def running(
         await server.wait_closed()
 
 
-async def _accept_no_more(sock: socket.socket) -> None:
+async def accept_no_more(sock: socket.socket) -> None:
     """CPython (seen in 3.11) forgets a connection that it has accepted when its server is closed before the protocol is
     made: the client would wait for ever. So those on their way are let in, and then closed like the others."""
     with suppress(NotImplementedError):  # Windows
