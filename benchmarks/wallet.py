@@ -72,19 +72,19 @@ async def run(report: Callable[..., None]) -> None:
 
 async def _actions(report: Callable[..., None], size: int) -> float:
     async with _wallet() as (wallet, network):
-        await _fund(wallet, network, size)
+        await fund(wallet, network, size)
         async with _toolbox(size) as peers:
             name = f"createAction+processAction, {size:,} mined outputs"
-            await _repeat(lambda: wallet.create_action(PAYMENT), 20)
-            one = await _repeat(lambda: wallet.create_action(PAYMENT), SEQUENTIAL)
+            await repeat(lambda: wallet.create_action(PAYMENT), 20)
+            one = await repeat(lambda: wallet.create_action(PAYMENT), SEQUENTIAL)
             report(f"{name}, one after the other", one, "/s", peers.rate("create"), limit=150)
-            many = await _concurrent(lambda: wallet.create_action(PAYMENT), CONCURRENT, AT_ONCE)
+            many = await concurrent(lambda: wallet.create_action(PAYMENT), CONCURRENT, AT_ONCE)
             report(f"{name}, {AT_ONCE} at once", many, "/s", limit=250)
-            outputs = await _repeat(lambda: wallet.list_outputs(LIST_OUTPUTS), 100)
+            outputs = await repeat(lambda: wallet.list_outputs(LIST_OUTPUTS), 100)
             report(f"listOutputs(100), {size:,} mined outputs", outputs, "/s", peers.rate("list_outputs"))
             for what, label, limit in (("payments", "pay", 10), ("receipts of 100 outputs", "in", None)):
                 args = {"labels": [label], "limit": 10, **EVERYTHING}
-                actions = await _repeat(partial(wallet.list_actions, args), 100)
+                actions = await repeat(partial(wallet.list_actions, args), 100)
                 theirs = {peer: 1000 / rate for peer, rate in peers.rate("list_actions", label=label).items()}
                 name = f"listActions(10 {what}, everything), {size:,} mined outputs"
                 report(name, 1000 / actions, "ms", theirs, limit=limit)
@@ -95,29 +95,32 @@ async def _receipts(report: Callable[..., None]) -> None:
     async with _wallet() as (wallet, network):
         receipts = [await _receipt(network, number, 1) for number in range(1, 401)]
         waiting = iter(receipts)
-        one = await _repeat(lambda: wallet.internalize_action(next(waiting)), 200)
+        one = await repeat(lambda: wallet.internalize_action(next(waiting)), 200)
         async with _toolbox(0) as peers:
             theirs = peers.call("rate_internalize", receipts=[_for_peer(each) for each in receipts[:50]])
         report("internalizeAction, one mined payment", one, "/s", theirs)
-        many = await _concurrent(lambda: wallet.internalize_action(next(waiting)), 192, AT_ONCE)
+        many = await concurrent(lambda: wallet.internalize_action(next(waiting)), 192, AT_ONCE)
         report(f"internalizeAction, one mined payment, {AT_ONCE} at once", many, "/s")
 
 
 @asynccontextmanager
 async def _wallet() -> AsyncIterator[tuple[Wallet, FakeNetwork]]:
-    network = FakeNetwork()
     with tempfile.TemporaryDirectory(dir=os.environ.get("SDK_BENCH_DIR")) as folder:
-        async with open_wallet(
-            root_key=ROOT,
-            database=f"sqlite:///{Path(folder) / 'wallet.sqlite'}",
-            chain="mock",
-            services=network,
-            background="external",
-        ) as wallet:
-            yield wallet, network
+        async with wallet_on(f"sqlite:///{Path(folder) / 'wallet.sqlite'}") as found:
+            yield found
 
 
-async def _fund(wallet: Wallet, network: FakeNetwork, size: int) -> None:
+@asynccontextmanager
+async def wallet_on(database: str) -> AsyncIterator[tuple[Wallet, FakeNetwork]]:
+    """A wallet whose tables are made there."""
+    network = FakeNetwork()
+    async with open_wallet(
+        root_key=ROOT, database=database, chain="mock", services=network, background="external", migrate=True
+    ) as wallet:
+        yield wallet, network
+
+
+async def fund(wallet: Wallet, network: FakeNetwork, size: int) -> None:
     for number in range(size // PER_RECEIPT):
         await wallet.internalize_action(await _receipt(network, number, PER_RECEIPT))
 
@@ -156,7 +159,7 @@ def _for_peer(receipt: dict[str, Any]) -> dict[str, Any]:
     return {**receipt, "tx": receipt["tx"].hex()}
 
 
-async def _repeat(action: Callable[[], Awaitable[object]], count: int) -> float:
+async def repeat(action: Callable[[], Awaitable[object]], count: int) -> float:
     """Times a second, one after the other."""
     started = time.perf_counter()
     for _ in range(count):
@@ -164,7 +167,7 @@ async def _repeat(action: Callable[[], Awaitable[object]], count: int) -> float:
     return count / (time.perf_counter() - started)
 
 
-async def _concurrent(action: Callable[[], Awaitable[object]], count: int, at_once: int) -> float:
+async def concurrent(action: Callable[[], Awaitable[object]], count: int, at_once: int) -> float:
     async def worker() -> None:
         for _ in range(count // at_once):
             await action()
@@ -224,11 +227,11 @@ def _memory(report: Callable[..., None]) -> None:
 
 async def _measure_memory(actions: int) -> None:
     async with _wallet() as (wallet, network):
-        await _fund(wallet, network, 10_000)
+        await fund(wallet, network, 10_000)
         network.known.clear()
-        await _concurrent(lambda: wallet.create_action(PAYMENT), actions // 2, 8)
+        await concurrent(lambda: wallet.create_action(PAYMENT), actions // 2, 8)
         half = peak()
-        await _concurrent(lambda: wallet.create_action(PAYMENT), actions // 2, 8)
+        await concurrent(lambda: wallet.create_action(PAYMENT), actions // 2, 8)
         print(half, peak())
 
 
