@@ -18,6 +18,7 @@ from sdk.module_runtime.orchestrator.lifecycle import State
 from sdk.module_runtime.orchestrator.orchestrator import run_stack
 from sdk.module_runtime.orchestrator.stack import parse_stack
 from sdk.module_runtime.orchestrator.supervisor import NotReplaced
+from sdk.module_runtime.orchestrator.upstream import address_of
 from support.commands import taken_port
 from support.running_stack import PATIENCE, running
 
@@ -115,6 +116,19 @@ async def test_a_module_that_inherits_its_socket_refuses_nobody_whatever_happens
         assert module.instance.address == address
         assert len(asked.pids) == 4
         assert not any(isinstance(error, ClientConnectorError) for error in asked.errors)
+
+
+async def test_a_module_that_listens_at_all_addresses_is_asked_at_its_port_by_the_gateway() -> None:
+    async with running({"web": {**WEB, "listen": "0.0.0.0:0"}}, gateway={}) as seen:
+        await seen.until("web", State.READY)
+        assert seen.orchestrator is not None
+        instance = seen.modules["web"].instance
+        assert instance is not None
+        assert instance.address is not None
+        port = int(instance.address.rpartition(":")[2])
+        assert address_of(instance.conversation) == ("127.0.0.1", port)
+        async with ClientSession(seen.orchestrator.board.api) as client, client.get("/hello/you") as answer:
+            assert answer.status == 200
 
 
 async def test_a_plain_command_is_replaced_and_the_gateway_answers_all_the_while() -> None:

@@ -22,7 +22,7 @@ from yarl import URL
 
 from sdk.module_runtime.orchestrator.conversation import Unreachable
 from sdk.module_runtime.orchestrator.forwarding import single
-from sdk.module_runtime.protocol.init import parse_socket_address
+from sdk.module_runtime.protocol.init import SocketAddress, parse_socket_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientWebSocketResponse
 
     from sdk.module_runtime.orchestrator.conversation import Conversation
-    from sdk.module_runtime.protocol.init import SocketAddress
 
 CONNECT_TIMEOUT: Final = 5.0
 LARGEST_MESSAGE_BODY: Final = 8 * 1024 * 1024
@@ -196,7 +195,8 @@ class Upstreams:
 def address_of(conversation: Conversation) -> SocketAddress | str | None:
     """Where the module serves HTTP itself; None if only messages reach it.
 
-    A path, or a port of this machine: whatever else a module announces, the gateway is no way to other machines.
+    A path, or a port of this machine: whatever else a module announces, the gateway is no way to other machines. Who
+    listens at all addresses (``0.0.0.0``) is asked at the loopback one.
     """
     announcement = conversation.announcement
     if announcement is None:
@@ -204,7 +204,10 @@ def address_of(conversation: Conversation) -> SocketAddress | str | None:
     listen = announcement.listen.removeprefix("http://").rstrip("/")
     address = parse_socket_address(listen)
     if address is not None:
-        return address if address.port and ipaddress.ip_address(address.host).is_loopback else None
+        host = ipaddress.ip_address(address.host)
+        if host.is_unspecified:
+            address = SocketAddress("127.0.0.1" if host.version == 4 else "::1", address.port)
+        return address if address.port and (host.is_loopback or host.is_unspecified) else None
     return listen if listen.startswith("/") else None
 
 
