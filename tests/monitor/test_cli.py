@@ -127,7 +127,13 @@ async def test_a_service_that_is_away_is_said_in_one_line(database: str) -> None
 
 @pytest.mark.parametrize("arguments", [("run", "--port", "0"), ("once",), ("status",)])
 async def test_tables_that_are_missing_are_said_in_one_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    code, _, err = await run(*arguments, SDK_WALLET_DATABASE=f"sqlite:///{tmp_path}/empty.db", **NOBODY)
+    place = tmp_path / "wallet.db"
+    code, _, err = await run(*arguments, SDK_WALLET_DATABASE=f"sqlite:///{place}", **NOBODY)
+    assert code == 1
+    assert f"`sdk db upgrade --url sqlite:///{place}` creates it" in err.strip().splitlines()[-1]
+    assert not place.exists(), "nobody asked for one"
+    place.touch()
+    code, _, err = await run(*arguments, SDK_WALLET_DATABASE=f"sqlite:///{place}", **NOBODY)
     assert code == 1
     assert err.strip().splitlines()[-1].endswith("run `sdk db upgrade`")
     assert "Traceback" not in err

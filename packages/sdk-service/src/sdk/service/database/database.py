@@ -53,6 +53,7 @@ class Database:
         *,
         schema: str | None = None,
         read_only: bool = False,
+        create: bool = True,
         readers: int = 4,
         writers: int = 8,
         timeout: float = 60.0,
@@ -63,7 +64,8 @@ class Database:
         In a module, ``lent+sqlite://NAME``, ``lent+postgresql://NAME`` or ``lent+mysql://NAME`` is what its
         orchestrator lends it under that name (sdk-module-runtime).
 
-        ``schema`` names a PostgreSQL schema (made if missing) or a MySQL database. ``timeout``, in seconds, bounds the
+        ``schema`` names a PostgreSQL schema (made if missing) or a MySQL database. Without ``create`` an SQLite file
+        that is not there is refused, not made. ``timeout``, in seconds, bounds the
         wait for a lock. ``writers`` and ``isolation`` are for servers; SQLite has one writer and is serializable.
         Raises ``ConfigurationError`` for a URL that cannot work and ``StorageUnavailable`` if nothing answers there.
         """
@@ -73,6 +75,7 @@ class Database:
                 url,
                 schema=schema,
                 read_only=read_only,
+                create=create,
                 readers=readers,
                 writers=writers,
                 timeout=timeout,
@@ -179,7 +182,15 @@ def parse_url(url: str) -> sa.URL:
 
 
 def _backend(
-    url: str, *, schema: str | None, read_only: bool, readers: int, writers: int, timeout: float, isolation: str
+    url: str,
+    *,
+    schema: str | None,
+    read_only: bool,
+    create: bool,
+    readers: int,
+    writers: int,
+    timeout: float,
+    isolation: str,
 ) -> Backend:
     parsed = parse_url(url)
     kind = _KINDS[parsed.drivername]
@@ -191,9 +202,8 @@ def _backend(
 
         if schema is not None:
             raise ConfigurationError("SQLite has no schemas; name another file instead")
-        return SqliteBackend(
-            place_of(parsed, read_only, timeout), read_only=read_only, readers=readers, timeout=timeout
-        )
+        place = place_of(parsed, timeout, read_only=read_only, create=create)
+        return SqliteBackend(place, read_only=read_only, readers=readers, timeout=timeout)
     from sdk.service.database.server import ServerBackend
 
     return ServerBackend(

@@ -28,7 +28,7 @@ class SqlitePlace(Protocol):
         ...
 
 
-def place_of(url: sa.URL, read_only: bool, timeout: float) -> SqlitePlace:
+def place_of(url: sa.URL, timeout: float, *, read_only: bool, create: bool) -> SqlitePlace:
     """``ConfigurationError`` or ``StorageUnavailable`` if there can be none."""
     if url.query:
         raise ConfigurationError(f"{url!s}: options after '?' are not understood; name only the file")
@@ -38,7 +38,7 @@ def place_of(url: sa.URL, read_only: bool, timeout: float) -> SqlitePlace:
         if read_only:
             raise ConfigurationError("a database in memory cannot be read-only")
         return _Memory(timeout)
-    return _File(Path(str(url.database)).absolute(), read_only, timeout)
+    return _File(Path(str(url.database)).absolute(), timeout, read_only=read_only, create=create and not read_only)
 
 
 class _Memory:
@@ -61,13 +61,13 @@ class _File:
     url = "sqlite://"
     has_one_connection = False
 
-    def __init__(self, path: Path, read_only: bool, timeout: float) -> None:
-        self._path, self._read_only, self._timeout = path, read_only, timeout
+    def __init__(self, path: Path, timeout: float, *, read_only: bool, create: bool) -> None:
+        self._path, self._timeout, self._read_only, self._create = path, timeout, read_only, create
         self.where = str(path)
         self._check()
 
     def connect(self, *, write: bool) -> sqlite3.Connection:
-        mode = "rwc" if write else "ro" if self._read_only else "rw"
+        mode = "ro" if self._read_only else "rwc" if write and self._create else "rw"
         return _opened(f"{self._path.as_uri()}?mode={mode}", self._timeout)
 
     def prepare(self, connection: sqlite3.Connection, *, write: bool) -> None:
@@ -87,8 +87,8 @@ class _File:
             )
         if path.is_dir():
             raise StorageUnavailable(f"{path} is a directory; name a database file")
-        if self._read_only and not path.exists():
-            raise StorageUnavailable(f"{path} does not exist; `sdk db upgrade` creates it")
+        if not self._create and not path.exists():
+            raise StorageUnavailable(f"{path} does not exist; `sdk db upgrade --url sqlite:///{path}` creates it")
         if not self._read_only:
             target = path if path.exists() else path.parent
             if not os.access(target, os.W_OK):

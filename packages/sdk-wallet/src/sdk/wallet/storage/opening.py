@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 async def open_current(settings: WalletSettings) -> Database:
     """Raises ``StorageUnavailable``, ``NotMigrated`` or ``SchemaTooNew``; nothing is left open then."""
     database = await Database.open(
-        settings.database, schema=settings.database_schema, timeout=settings.database_timeout
+        settings.database, schema=settings.database_schema, create=False, timeout=settings.database_timeout
     )
     try:
         await ensure_current(database, MIGRATIONS)
