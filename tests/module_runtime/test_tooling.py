@@ -204,6 +204,9 @@ def test_a_stack_is_told_everything_that_is_wrong_with_it(tmp_path: Path) -> Non
         """
 [gateway]
 listen = "127.0.0.1:8080"
+http_tcp = "127.0.0.1:8081"
+[registration]
+listen = "127.0.0.1:8081"
 [modules.a]
 kind = "module"
 command = ["no-such-program"]
@@ -225,10 +228,11 @@ listen = "/tmp/b.sock"
         "modules.a.command: 'no-such-program'",
         "NOT_SET_ANYWHERE",
         "gateway and modules.a both listen",
+        "gateway.http_tcp and registration both listen",
         "modules.b and modules.c both listen",
     ):
         assert expected in found.stderr
-    assert len(found.stderr.splitlines()) == 4
+    assert len(found.stderr.splitlines()) == 5
     (tmp_path / "stack.toml").write_text("[modules]")
     assert sdk("runtime", "validate", cwd=tmp_path).returncode == 1
 

@@ -54,18 +54,20 @@ def _stack_problems(path: Path, environ: Mapping[str, str]) -> Iterator[str]:
 
 def _collisions(stack: Stack) -> Iterator[str]:
     """Two that want one address, or one beginning of paths."""
-    addresses: dict[str, str] = {}
+    wanted: list[tuple[str, str | None]] = []
     if stack.gateway is not None:
-        addresses[stack.gateway.listen] = "gateway"
-    for name, module in stack.modules.items():
-        if module.kind != "module":
+        wanted += [("gateway", stack.gateway.listen), ("gateway.http_tcp", stack.gateway.http_tcp)]
+    if stack.registration is not None:
+        wanted.append(("registration", stack.registration.listen))
+    wanted += [(f"modules.{name}", each.listen) for name, each in stack.modules.items() if each.kind == "module"]
+    addresses: dict[str, str] = {}
+    for name, listen in wanted:
+        address = parse_socket_address(listen or "")
+        if listen is None or (address is not None and address.port == 0):
             continue
-        address = parse_socket_address(module.listen)
-        if address is not None and address.port == 0:
-            continue
-        other = addresses.setdefault(module.listen, f"modules.{name}")
-        if other != f"modules.{name}":
-            yield f"{other} and modules.{name} both listen at {module.listen}"
+        other = addresses.setdefault(listen, name)
+        if other != name:
+            yield f"{other} and {name} both listen at {listen}"
 
 
 def _project_problems(folder: Path) -> Iterator[str]:
