@@ -61,6 +61,23 @@ def test_frames_survive_any_cut_of_the_stream(payloads: list[bytes], data: st.Da
     decoder.finish()
 
 
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=3), st.integers(1, 30))
+def test_a_read_that_is_one_whole_frame_is_what_feeding_it_makes_of_it(payloads: list[bytes], cut: int) -> None:
+    stream = b"".join(encode_frame(Frame(Format.JSON, payload)) for payload in payloads)
+    for data in (stream, stream[:cut], stream[cut:]):
+        decoder, fed = FrameDecoder(), FrameDecoder()
+        try:
+            fed.feed(data)
+            frames = list(fed.frames())
+        except ProtocolError:
+            continue
+        is_one = len(frames) == 1 and not fed.is_within_frame
+        assert decoder.whole(data) == (frames[0] if is_one else None)
+    waiting = FrameDecoder()
+    waiting.feed(stream[:1])
+    assert waiting.whole(stream) is None
+
+
 @given(st.binary(max_size=60))
 def test_readers_answer_or_refuse_any_bytes(data: bytes) -> None:
     def frames(data: bytes) -> None:

@@ -135,9 +135,14 @@ class Channel(asyncio.Protocol):
             self.opened()
 
     def data_received(self, data: bytes) -> None:
-        self._decoder.feed(data)
         self.traffic.bytes_received += len(data)
         try:
+            only = self._decoder.whole(data)
+            if only is not None:
+                self.traffic.received += 1
+                self._take(only)
+                return
+            self._decoder.feed(data)
             for frame in self._decoder.frames():
                 self.traffic.received += 1
                 self._take(frame)

@@ -48,6 +48,14 @@ class Intake(Generic[T]):
         elif self._backlog:
             self._pause(True)
 
+    def take(self, message: T) -> None:
+        """One message, which most of the time nothing keeps from being handled at once."""
+        if self._left > 1 and self._next is None and not self._held and not self._backlog and self._is_granted(message):
+            self._left -= 1
+            self._handle(message)
+        else:
+            self.put((message,))
+
     def hold(self, held: bool) -> None:
         """Whether to leave messages where they are, because what they asked for is not done yet."""
         self._held = held
@@ -79,7 +87,7 @@ class Intake(Generic[T]):
     def _run(self) -> None:
         wait = 0.0
         while self._backlog and self._left and not self._held:
-            if self.allowance is not None and not self.allowance.take(self._cost(self._backlog[0])):
+            if self.allowance is not None and not self._is_granted(self._backlog[0]):
                 wait = self.allowance.wait()
                 break
             self._left -= 1
@@ -88,6 +96,9 @@ class Intake(Generic[T]):
             loop = asyncio.get_running_loop()
             self._next = loop.call_later(wait, self._turn) if wait else loop.call_soon(self._turn)
         self._pause(bool(self._backlog) or self._held)
+
+    def _is_granted(self, message: T) -> bool:
+        return self.allowance is None or self.allowance.take(self._cost(message))
 
     def _pause(self, paused: bool) -> None:
         if paused != self._paused:

@@ -172,9 +172,7 @@ class ModuleChannel:
         target, packs = self.target, MESSAGE_PACK in self._extensions
         # Of many frames that were read at once some are handled in each turn, so that their answers can hold the rest.
         intake: Intake[Frame] = Intake(self._take, lambda wanted: channel.hold(not wanted))
-        channel = Channel(
-            lambda frame: intake.put((frame,)), label=target.kind, message_pack=packs, traffic=self.metrics.traffic
-        )
+        channel = Channel(intake.take, label=target.kind, message_pack=packs, traffic=self.metrics.traffic)
         await connect(
             lambda: channel,
             target.address,

@@ -186,14 +186,12 @@ class Links:
         """By channel, for ``ExportedChannels``. Times are the event loop's."""
         return [([kind], channel.metrics) for kind, channel in self._channels.items()]
 
-    async def _over(self, ask: Callable[[Link], Awaitable[T]]) -> T:
+    def _over(self, ask: Callable[[Link], Awaitable[T]]) -> Awaitable[T]:
         """What is the orchestrator's to do goes the preferred way whatever its size, so that it stays in order.
 
         By channels that do well, else stdio, else by one that was silent before.
         """
-        if not self._over_channels:
-            return await ask(self._stdio)
-        return await self._by_ranking(ask, self._rank())
+        return self._by_ranking(ask, self._rank()) if self._over_channels else ask(self._stdio)
 
     async def _by_ranking(self, ask: Callable[[Link], Awaitable[T]], ranking: Ranking) -> T:
         for kind in ranking.well:

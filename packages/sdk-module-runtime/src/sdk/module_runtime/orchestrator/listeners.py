@@ -238,7 +238,7 @@ class ChannelTransport:
     def _take(self, frame: Frame) -> None:
         self._heard_at = self._listener.clock()
         if self._is_proven:
-            self._intake.put((frame,))
+            self._intake.take(frame)
             return
         try:
             message = decode_from_module(frame.payload, frame.format)

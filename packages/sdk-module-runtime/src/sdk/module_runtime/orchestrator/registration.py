@@ -319,7 +319,7 @@ class _Connection:
 
     def _take(self, frame: Frame) -> None:
         self._heard_at = self._registrar.clock()
-        self._intake.put((frame,))
+        self._intake.take(frame)
 
     def _frame(self, frame: Frame) -> None:
         try:

@@ -60,6 +60,18 @@ class FrameDecoder:
     def is_within_frame(self) -> bool:
         return bool(self._buffer)
 
+    def whole(self, data: bytes) -> Frame | None:
+        """The frame that ``data`` is, if it is one and nothing was fed before; then it has not to be fed itself.
+
+        ``ProtocolError`` for a header that cannot be.
+        """
+        if self._buffer or len(data) < HEADER.size:
+            return None
+        length, code = HEADER.unpack_from(data)
+        if HEADER.size + length != len(data):
+            return None
+        return Frame(_judged(length, code, self.max_payload, self._message_pack), data[HEADER.size :])
+
     def feed(self, data: bytes) -> None:
         """All that was whole before has to be taken."""
         if not self._buffer:
