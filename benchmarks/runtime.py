@@ -125,7 +125,8 @@ async def ways(report: Callable[..., None]) -> None:
         alone_of_time = 1 / (ours + modules)
         many, ours, modules = await timed(client, pid, 64)
         many_of_time = 1 / max(ours, modules)
-    peers = {"bare asyncio echo": await bare_echo()}
+    echo = await bare_echo()
+    peers = {"bare asyncio echo": echo}
     if COUNTERPART.exists():
         async with rust_orchestrator(MODULE) as rust:
             await rust.saw("announce")
@@ -135,6 +136,7 @@ async def ways(report: Callable[..., None]) -> None:
             peers["rust orchestrator, stdio"] = json.loads(body)
             await rust.end()
     report("round trip over a unix socket, one at a time", alone, "round trips/s", peers, limit=5_000)
+    report("… times as long as the bare echo takes", echo / alone, "times", limit=2)
     report("… by the processor time of both ends", alone_of_time, "round trips/s")
     report("round trip over a unix socket, 64 in flight", many, "round trips/s", limit=15_000)
     report("… by the processor time of the busier end", many_of_time, "round trips/s")
