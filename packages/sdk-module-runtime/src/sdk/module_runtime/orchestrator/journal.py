@@ -107,21 +107,40 @@ class Journal:
         """Write all that waits. ``StorageError`` leaves what is not written where it is."""
         while self._waiting:
             batch = [self._waiting[index] for index in range(min(_AT_ONCE, len(self._waiting)))]
-            await self._database.write(_write, batch)
-            for entry in batch:
-                if self._waiting and self._waiting[0] is entry:  # it was not dropped meanwhile
-                    self._waiting.popleft()
-            self._written += len(batch)
+            writing = asyncio.ensure_future(self._write_down(batch))
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait((writing,), timeout=_RETRY_AFTER)  # or it would be written twice
+                if not writing.cancel() and not writing.cancelled():
+                    writing.exception()  # which leaves them waiting
+                raise
             if self._written >= _TRIM_EVERY:
                 self._written = 0
                 await self._database.write(_trim, self._clock() - KEPT_FOR)
 
+    async def _write_down(self, batch: Sequence[tuple[datetime, Happening]]) -> None:
+        await self._database.write(_write, batch)
+        for entry in batch:
+            if self._waiting and self._waiting[0] is entry:  # it was not dropped meanwhile
+                self._waiting.popleft()
+        self._written += len(batch)
+
     async def close(self, patience: float = 5.0) -> None:
-        with contextlib.suppress(TimeoutError, StorageError):
+        """What waits is written, if the database is there within ``patience`` seconds."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                await self.flush()
+                while not await self._is_flushed():  # noqa: ASYNC110 - a database tells nobody that it is back
+                    await asyncio.sleep(_RETRY_AFTER / 4)
         if self._waiting or self.dropped:
             _log.warning("journal_incomplete", lost=len(self._waiting) + self.dropped)
+
+    async def _is_flushed(self) -> bool:
+        try:
+            await self.flush()
+        except StorageError:
+            return False
+        return True
 
     async def reconcile(self) -> None:
         """For a start: what an earlier orchestrator left running is over, and its ports are free."""
