@@ -14,6 +14,7 @@ from sdk.service import failpoints
 from sdk.service.database import Database, Prepared
 from sdk.service.errors import CommitUnknown
 from support import things
+from support.tcp_gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -161,6 +162,37 @@ async def test_idle_connections_that_the_server_closed_are_replaced(opened: Data
         axe.cut(number)
     await opened.write(things.add, "a")
     assert await opened.read(things.names) == ["a"]
+
+
+async def test_closing_does_not_wait_for_a_server_that_hangs(
+    server: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was stopped, or a network that drops everything; the units it has come to an end with it."""
+    monkeypatch.setattr("sdk.service.database.server.CLOSING", 0.3)
+    url, schema = server
+    hangs, asked = False, asyncio.Event()
+
+    async def pass_on(data: bytes, *, is_answer: bool) -> bool:
+        if hangs:
+            asked.set()
+            await asyncio.Event().wait()
+        return True
+
+    address = sa.make_url(url)
+    gate = Gate(str(address.host), int(address.port or 0), pass_on)
+    async with gate.served():
+        through = address.set(host="127.0.0.1", port=gate.port).render_as_string(hide_password=False)
+        database = await Database.open(through, schema=schema, readers=1, timeout=10)
+        await database.migrate(things.create)
+        await database.read(things.names)
+        hangs = True
+        reads = [asyncio.create_task(database.read(things.names)) for _ in range(3)]
+        await asked.wait()
+        async with asyncio.timeout(8):
+            await database.close()
+        gate.close()
+        for each in await asyncio.gather(*reads, return_exceptions=True):
+            assert isinstance(each, StorageUnavailable), each
 
 
 async def test_waiting_for_a_lock_is_bounded(server: tuple[str, str]) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS: Final = 20
 LONGEST_PAUSE: Final = 0.2
+CLOSING: Final = 5.0
+"""Seconds for which units at work are waited for when the database is closed."""
 ISOLATION: Final = frozenset({"serializable", "repeatable read", "read committed"})
 
 log = get_logger(__name__)
@@ -238,8 +240,10 @@ class ServerBackend:
     migrate = write
 
     def close(self) -> None:
-        self._readers.close()
-        self._writers.close()
+        """A server that hangs does not keep the program from ending: it rolls back what was not committed."""
+        deadline = time.monotonic() + CLOSING
+        self._readers.close(deadline)
+        self._writers.close(deadline)
 
 
 def _driver(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from sdk.core.errors import StorageBusy, StorageUnavailable
 from sdk.service.database.jobs import Outcome, deliver
+from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 WAITING = 10_000
 """Units that may wait at one time; beyond it callers get ``StorageBusy``."""
+_LEAST = 0.2
+"""Seconds for which a thread is waited for, though the deadline is past: most end at once when they are told."""
+
+log = get_logger(__name__)
 
 
 class Session(Protocol):
@@ -87,10 +93,18 @@ class Workers(Generic[S]):
             self._idle -= 1
             return self._jobs.popleft() if self._jobs else None
 
-    def close(self) -> None:
-        """Finish what waits, then end the threads. Blocks."""
+    def close(self, deadline: float | None = None) -> None:
+        """Finish what waits, then end the threads. Blocks, until the deadline (of ``time.monotonic``) if there is one:
+        a thread whose server does not answer is left behind then, and what still waits is told so."""
         with self._ready:
             self._closed = True
             self._ready.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(None if deadline is None else max(_LEAST, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            log.warning("the database did not answer when it was closed", threads=self._name)
+            with self._ready:
+                left = [*self._jobs]
+                self._jobs.clear()
+            gone = StorageUnavailable("the database was closed, and did not answer")
+            deliver([Outcome(each, error=gone) for each in left])
