@@ -58,10 +58,16 @@ class Shown:
 
 
 @asynccontextmanager
-async def following(folder: Path, *sources: HeaderSource, head_start: float = 3600.0) -> AsyncIterator[Chaintracks]:
+async def following(
+    folder: Path,
+    *sources: HeaderSource,
+    head_start: float = 3600.0,
+    interval: float = 0.01,
+    max_backoff: float = 0.02,
+) -> AsyncIterator[Chaintracks]:
     async with await Database.open(f"sqlite:///{folder}/h.sqlite") as database:
         opened = await Chaintracks.open("mock", database, [])
-        tracks = Chaintracks(opened.chain, sources, interval=0.01, max_backoff=0.02, head_start=head_start)
+        tracks = Chaintracks(opened.chain, sources, interval=interval, max_backoff=max_backoff, head_start=head_start)
         try:
             yield tracks
         finally:
@@ -133,3 +139,34 @@ async def test_a_source_with_an_old_tip_takes_nothing_back(tmp_path: Path) -> No
             await tracks.sync()
             assert await tracks.chain.headers(0, 100) == raw(HEADERS)
         assert [each.last_height for each in tracks.sources_status()] == [19, 60]
+
+
+class Telling(Shown):
+    """It always has news."""
+
+    async def news(self) -> None:
+        return
+
+
+async def test_news_of_a_source_that_failed_ends_its_rest_but_no_sooner_than_it_is_asked_anyway(tmp_path: Path) -> None:
+    source = Telling("telling", HEADERS)
+    async with following(tmp_path, source, interval=0.2, max_backoff=300) as tracks:
+        (loop,), stop = tracks.followers, asyncio.Event()
+        clock = asyncio.get_running_loop().time
+        source.fault = SourceUnavailable("telling", "out of order")
+        for _ in range(12):
+            delay = await loop.step()
+        assert delay > 100
+        since = clock()
+        async with asyncio.timeout(20):
+            await loop.rest(delay, stop)
+        assert clock() - since >= 0.19
+        source.fault = SourceLied("telling", "wrong work")
+        assert await loop.step() == 3600
+        since = clock()
+        await loop.rest(0.5, stop)
+        assert clock() - since >= 0.49
+        source.fault = None
+        delay = await loop.step()
+        async with asyncio.timeout(20):
+            await loop.rest(3600, stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sdk.chaintracks.errors import SourceError, SourceLied
 from sdk.chaintracks.sources import Announcing, RunSource
@@ -92,16 +92,25 @@ class SourceLoop(ABC):
             await self.rest(await self.step(), stop)
 
     async def rest(self, delay: float, stop: asyncio.Event) -> None:
-        """Wait for ``delay`` seconds, or until ``stop`` is set, or until a source that has not failed has news."""
-        waits = [asyncio.create_task(stop.wait())]
-        if isinstance(self.source, Announcing) and not self.failures:
-            waits.append(asyncio.create_task(self.source.news()))  # type: ignore[arg-type]
+        """Wait for ``delay`` seconds, or until ``stop`` is set, or until the source has news.
+
+        One that has failed is not asked sooner for its news than one that has not is asked anyway, and one that lied
+        not at all.
+        """
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
+        if isinstance(self.source, Announcing) and not self.lied:
+            waits.append(asyncio.create_task(self._news(self._interval if self.failures else 0.0)))
         try:
             await asyncio.wait(waits, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for each in waits:
                 each.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _news(self, pause: float) -> None:
+        await asyncio.sleep(pause)
+        assert isinstance(self.source, Announcing)
+        await self.source.news()
 
     async def step(self) -> float:
         """Look once; the seconds to wait before the next look."""
