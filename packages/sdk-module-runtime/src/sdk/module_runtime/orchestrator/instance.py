@@ -98,7 +98,9 @@ class Instance:
 
     @classmethod
     async def _start_command(cls, id_: str, setting: Setting, earlier: str | None) -> Instance:
-        conversation = Conversation(setting.name, "", setting.board, setting.logs.note, setting.clock)
+        conversation = Conversation(
+            setting.name, secrets.token_urlsafe(32), setting.board, setting.logs.note, setting.clock
+        )
         try:
             port = _own_port(setting, conversation, earlier) if setting.module.wants_port else None
             module = resolved(setting.module, setting.board.urls, port)
