@@ -96,20 +96,23 @@ async def test_r25_no_coin_is_reserved_twice(everywhere: Rig) -> None:
         await everywhere.create(alice, outputs=[pay(1_000)])
 
 
+ON_THE_WAY = r" 98999 satoshis are change of actions that are not with the network yet"
+
+
 async def test_r31_change_of_an_unsigned_or_held_action_funds_nothing(rig: Rig, alice: AuthId) -> None:
     await rig.mine(alice, [100_000])
     created = await rig.create(alice, outputs=[pay(1_000)])
-    with pytest.raises(InsufficientFunds):
+    with pytest.raises(InsufficientFunds, match=ON_THE_WAY):
         await rig.create(alice, outputs=[pay(1_000)])
     await rig.process(alice, created, is_no_send=True)
-    with pytest.raises(InsufficientFunds):
+    with pytest.raises(InsufficientFunds, match=ON_THE_WAY):
         await rig.create(alice, outputs=[pay(1_000)])
 
 
 async def test_r31_change_of_a_queued_action_funds_only_delayed_ones(rig: Rig, alice: AuthId) -> None:
     await rig.mine(alice, [100_000])
     await rig.act(alice)
-    with pytest.raises(InsufficientFunds):
+    with pytest.raises(InsufficientFunds, match=ON_THE_WAY):
         await rig.create(alice, options={"acceptDelayedBroadcast": False}, outputs=[pay(1_000)])
     assert (await rig.create(alice)).inputs
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, case, func, literal, select, true, tuple_, update
 
+from sdk.core.errors import InsufficientFunds
 from sdk.service.database import Prepared
 from sdk.wallet.errors import CoinContention
 from sdk.wallet.funding import Coin, Tier
@@ -115,6 +116,17 @@ _TOTAL = Prepared(
     .select_from(outputs.join(transactions, _T.transactionId == _O.transactionId))
     .where(_MANAGED, _O.satoshis > bindparam("more"))
 )
+_ON_THE_WAY = Prepared(
+    select(func.coalesce(func.sum(_O.satoshis), 0))
+    .select_from(outputs.join(transactions, _T.transactionId == _O.transactionId))
+    .where(
+        _O.userId == bindparam("user"),
+        _O.basketId == bindparam("basket"),
+        _O.change == true(),
+        _O.spentBy.is_(None),
+        _FUNDING_STATUS,
+    )
+)
 _AVAILABLE = Prepared(
     select(func.count()).select_from(
         select(literal(1))
@@ -135,6 +147,10 @@ _RESERVE = Prepared(
     .values(spendable=False, spentBy=bindparam("spender"), updated_at=bindparam("now"))
 )
 
+_NOT_YET = {
+    status.value
+    for status in predicates.TRANSACTIONS_UNSIGNED | predicates.TRANSACTIONS_HELD | predicates.TRANSACTIONS_TO_SEND
+}
 _TIERS = {
     TransactionStatus.COMPLETED.value: Tier.MINED,
     TransactionStatus.UNPROVEN.value: Tier.UNPROVEN,
@@ -147,11 +163,9 @@ class UnitCoins:
 
     def __init__(self, unit: Unit, user_id: int, basket_id: int, *, delayed: bool) -> None:
         self._unit = unit
-        self._who = {
-            "user": user_id,
-            "basket": basket_id,
-            "statuses": sorted(status.value for status in predicates.funding_statuses(delayed=delayed)),
-        }
+        statuses = {status.value for status in predicates.funding_statuses(delayed=delayed)}
+        self._who = {"user": user_id, "basket": basket_id, "statuses": sorted(statuses)}
+        self._on_the_way = {**self._who, "statuses": sorted(_NOT_YET - statuses)}
         self.rows: dict[int, Row] = {}
 
     def at_least(self, satoshis: int) -> list[Coin]:
@@ -173,6 +187,14 @@ class UnitCoins:
     def total(self, satoshis: int) -> tuple[int, int]:
         row = self._unit.rows(_TOTAL, more=satoshis, **self._who)[0]
         return int(row.coins), int(row.satoshis)
+
+    def explained(self, lack: InsufficientFunds) -> InsufficientFunds:
+        """Who pays faster than change comes back is not poor: how much of it may not fund yet."""
+        satoshis = int(self._unit.scalar(_ON_THE_WAY, **self._on_the_way))
+        if not satoshis:
+            return lack
+        note = f"{satoshis} satoshis are change of actions that are not with the network yet: try again when they are."
+        return InsufficientFunds(lack.total_satoshis_needed, lack.more_satoshis_needed, f"{lack} {note}")
 
     def _coins(self, rows: Sequence[Row]) -> list[Coin]:
         self.rows.update((row.outputId, row) for row in rows)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, insert, select
 
-from sdk.core.errors import InvalidOperation, InvalidParameter
+from sdk.core.errors import InsufficientFunds, InvalidOperation, InvalidParameter
 from sdk.core.fees import P2PKH_UNLOCKING_SIZE
 from sdk.core.storage import (
     PendingAction,
@@ -111,7 +111,10 @@ def create_action(unit: Unit, request: CreateRequest) -> Created:
         raise InvalidOperation("this user has no basket 'default' for change: call findOrInsertUser first")
     coins = UnitCoins(unit, user_id, basket.basket_id, delayed=args.is_delayed)
     first = _no_send_change(unit, user_id, basket, args, coins)
-    funding = _fund(unit, request, basket, named, coins, first)
+    try:
+        funding = _fund(unit, request, basket, named, coins, first)
+    except InsufficientFunds as lack:
+        raise coins.explained(lack) from None
 
     reference = _random_text(request.entropy, REFERENCE_BYTES)
     transaction_id = _insert_transaction(unit, request, reference, funding)
