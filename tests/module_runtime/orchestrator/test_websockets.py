@@ -50,6 +50,9 @@ async def test_messages_of_all_kinds_and_sizes_go_both_ways(way: dict[str, Any])
         assert said["headers"]["x-forwarded-for"] == "127.0.0.1"
         assert said["headers"]["sec-websocket-protocol"] == "v9,v1.notes"
         assert "x-auth-subject" not in said["headers"]
+        answered = socket._response.headers
+        assert answered["X-Module"] == "echo"
+        assert answered["X-Request-Id"] == said["headers"]["x-request-id"]
         for data in (b"", b"\x00\xff", os.urandom(MIB)):
             await socket.send_bytes(data)
             assert await socket.receive_bytes(timeout=20) == data
@@ -160,6 +163,7 @@ async def test_a_modules_refusal_is_passed_on_and_a_redirect_not_followed() -> N
     async with gateway() as rig:
         async with rig.client.get("/refuse?how=no", headers=handshake) as answer:
             assert (answer.status, await answer.json()) == (403, {"why": "not you"})
+            assert answer.headers.getall("X-Request-Id")[0]
             assert answer.headers["X-Reason"] == "name"
         async with rig.client.get("/refuse?how=redirect", headers=handshake, allow_redirects=False) as answer:
             assert (answer.status, answer.headers["Location"]) == (302, "http://192.0.2.1/elsewhere")
@@ -171,6 +175,8 @@ async def test_a_modules_refusal_is_passed_on_and_a_redirect_not_followed() -> N
             async with rig.client.get("/echo", headers={**handshake, spoiled: "12"}) as answer:
                 assert (answer.status, (await answer.json())["code"]) == (400, "ERR_HANDSHAKE")
                 assert answer.headers["Sec-WebSocket-Version"] == "13"
+        async with rig.client.post("/both-ways", headers=handshake) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (400, "ERR_HANDSHAKE")
         many = {"Sec-WebSocket-Protocol": ",".join(map(str, range(17)))}
         async with rig.client.get("/echo", headers=handshake | many) as answer:
             assert (answer.status, (await answer.json())["code"]) == (400, "ERR_HANDSHAKE")

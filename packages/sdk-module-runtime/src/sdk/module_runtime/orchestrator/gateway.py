@@ -176,7 +176,7 @@ class Gateway:
         headers = _passed(request, request_id, identity)
         if is_websocket(request):
             with self._counted(request, conversation):
-                return await self._websockets.pass_on(request, conversation, headers, _lives(identity))
+                return await self._websockets.pass_on(request, conversation, headers, request_id, _lives(identity))
         with ExitStack() as slot:
             slot.enter_context(self._working(conversation.module_id))
             answer = await self._ask(request, conversation, headers)

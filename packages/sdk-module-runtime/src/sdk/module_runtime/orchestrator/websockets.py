@@ -45,12 +45,9 @@ _OF_HANDSHAKE: Final = frozenset(
         "sec-websocket-key",
         "sec-websocket-protocol",
         "sec-websocket-version",
-        "content-length",
-        "server",
-        "date",
-        "x-request-id",
     )
 )
+_NOT_OF_A_MODULE: Final = _OF_HANDSHAKE | {"content-length", "server", "date", "x-request-id"}
 
 
 def is_websocket(request: web.Request) -> bool:
@@ -64,13 +61,18 @@ class WebSockets:
         self._open: set[Tunnel] = set()
 
     async def pass_on(
-        self, request: web.Request, conversation: Conversation, headers: Sequence[tuple[str, str]], lives: float | None
+        self,
+        request: web.Request,
+        conversation: Conversation,
+        headers: Sequence[tuple[str, str]],
+        request_id: str,
+        lives: float | None,
     ) -> web.StreamResponse:
         """Until it has ended. ``lives``: seconds until who asks must show a new token. ``Refused``."""
         protocols = _protocols(request)
-        asked = web.WebSocketResponse(protocols=protocols, compress=False)
+        asked = web.WebSocketResponse(protocols=protocols or ("",), compress=False)
         if request.method != "GET" or request.version < HttpVersion11 or not asked.can_prepare(request):
-            needed = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+            needed = {"Sec-WebSocket-Version": "13"}
             raise Refused(400, "ERR_HANDSHAKE", "this is no handshake of a WebSocket (RFC 6455 §4.1)", needed)
         try:
             async with asyncio.timeout(self._settings.timeout):
@@ -78,9 +80,9 @@ class WebSockets:
         except TimeoutError:
             raise too_late(conversation.module_id, self._settings.timeout) from None
         except NotUpgraded as answer:
-            return _instead(answer, request, conversation.module_id)
+            return _instead(answer, conversation.module_id, request_id)
         try:
-            client = await self._accept(request, module)
+            client = await self._accept(request, module, request_id)
             tunnel = Tunnel(
                 request,
                 client,
@@ -125,7 +127,9 @@ class WebSockets:
             _log.warning("module_unreachable", module_id=conversation.module_id, reason=str(error))
             raise unreachable(error.code, conversation.module_id) from None
 
-    async def _accept(self, request: web.Request, module: ClientWebSocketResponse[bool]) -> web.WebSocketResponse[bool]:
+    async def _accept(
+        self, request: web.Request, module: ClientWebSocketResponse[bool], request_id: str
+    ) -> web.WebSocketResponse[bool]:
         client: web.WebSocketResponse[bool] = web.WebSocketResponse(
             timeout=CLOSE_WITHIN,
             autoclose=False,
@@ -136,7 +140,7 @@ class WebSockets:
             decode_text=False,
         )
         answered = module._response.headers  # of the handshake; aiohttp shows them nowhere else
-        client.headers.extend(end_to_end(answered.items(), "", _OF_HANDSHAKE))
+        client.headers.extend([*end_to_end(answered.items(), "", _NOT_OF_A_MODULE), ("X-Request-Id", request_id)])
         if module.protocol is None and hdrs.SEC_WEBSOCKET_PROTOCOL in request.headers:
             # aiohttp warns of each client that offers what is not taken
             offered = request.headers.copy()
@@ -178,11 +182,11 @@ def _protocols(request: web.Request) -> list[str]:
     return protocols
 
 
-def _instead(answer: NotUpgraded, request: web.Request, module_id: str) -> web.Response:
+def _instead(answer: NotUpgraded, module_id: str, request_id: str) -> web.Response:
     """The module's own refusal. Anything else than one is a fault of its: the client waits for a WebSocket."""
     if answer.status < 300:
         raise Refused(502, "ERR_NOT_UPGRADED", f"{module_id} answered {answer.status}; it has no WebSocket there")
     response = web.Response(status=answer.status, body=answer.body)
     response.headers.popall(hdrs.CONTENT_TYPE, None)
-    response.headers.extend(end_to_end(answer.headers, "", _OF_HANDSHAKE))
+    response.headers.extend([*end_to_end(answer.headers, "", _NOT_OF_A_MODULE), ("X-Request-Id", request_id)])
     return response
