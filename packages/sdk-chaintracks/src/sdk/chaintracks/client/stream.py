@@ -108,8 +108,8 @@ class UpdateStream:
             await self._connect()
         if self._polled is not None:
             return await self._look(self._polled)
-        assert self._socket is not None
-        return await self._next(self._socket)
+        socket = self._socket  # none when it was closed meanwhile
+        return None if socket is None else await self._next(socket)
 
     async def _connect(self) -> None:
         """Subscribe; or, of servers that have no subscriptions, choose one to look at."""
