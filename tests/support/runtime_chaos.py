@@ -206,7 +206,7 @@ class Chaos:
             assert not any(work.count("BROKEN") for work in self._works()), f"an error is untyped; see {self._log}"
             assert not self.database.has_failed, (self.database.folder / self.database.name / "log").read_text()[-2000:]
             assert time.monotonic() < end, f"it does not come about that {what}; see {self._log}"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
     def _cache_config(self) -> CacheConfig:
         url = urlsplit(self.cache.url)
