@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from sdk.chaintracks.client import ChaintracksClient, ChaintracksTracker
 from sdk.chaintracks.engine import Chaintracks
@@ -240,6 +241,32 @@ async def test_readiness_is_false_until_the_chain_is_current(tmp_path: Path) -> 
             assert "not synchronised yet" in document["reasons"]["headers"]
             assert b"http_" in (await http.request("GET", "/metrics")).body
         await server.stop()
+
+
+async def test_figures_say_what_the_service_does(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        before = r.tracks.chain.tip.height
+        r.network.reorganise(2, 4)
+        await r.tracks.sync()
+        text = (await r.http.request("GET", "/metrics")).text()
+        figures = {
+            (each.name, *each.labels.values()): each.value
+            for family in text_string_to_metric_families(text)
+            for each in family.samples
+        }
+        source = r.tracks.followers[0].source.name
+        assert figures["chaintracks_height",] == before + 2
+        assert figures["chaintracks_current",] == 1
+        assert figures["chaintracks_tip_age_seconds",] > 0
+        assert figures["chaintracks_events_total",] == r.tracks.chain.last_event
+        assert figures["chaintracks_source_up", source, "ok"] == 1
+        assert figures["chaintracks_source_height", source] == before + 2
+        assert figures["chaintracks_subscribers", "websocket"] == figures["chaintracks_subscribers", "sse"] == 0
+        assert (figures["chaintracks_reorg_depth_count",], figures["chaintracks_reorg_depth_sum",]) == (1, 2)
+        r.network.failing = True
+        await r.tracks.sync()
+        text = (await r.http.request("GET", "/metrics")).text()
+        assert f'chaintracks_source_up{{source="{source}",state="backing_off"}} 0.0' in text
 
 
 async def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:

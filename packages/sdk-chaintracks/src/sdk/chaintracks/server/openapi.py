@@ -32,9 +32,15 @@ def document(network: str, version: str) -> dict[str, Any]:
 
 
 def _get(
-    summary: str, value: Any = None, *parameters: dict[str, Any], kind: str = "application/json", bare: bool = False
+    summary: str,
+    value: Any = None,
+    *parameters: dict[str, Any],
+    kind: str = "application/json",
+    bare: bool = False,
+    absent: bool = False,
 ) -> Any:
-    schema = value if kind != "application/json" or bare else _success(value)
+    """``bare``: the answer is ``value`` itself; ``absent``: it may come without a value."""
+    schema = value if kind != "application/json" or bare else _success(value, absent=absent)
     answers: dict[str, Any] = {
         "200": {"description": "Success", "content": {kind: {"schema": schema or {"type": "string"}}}},
         "default": {
@@ -45,9 +51,9 @@ def _get(
     return {"get": {"summary": summary, "parameters": [*parameters], "responses": answers}}
 
 
-def _success(value: Any) -> dict[str, Any]:
+def _success(value: Any, *, absent: bool = False) -> dict[str, Any]:
     members = {"status": {"const": "success"}, **({"value": value} if value is not None else {})}
-    return {"type": "object", "required": ["status"], "properties": members}
+    return {"type": "object", "required": ["status"] if absent else [*members], "properties": members}
 
 
 def _in(place: str, name: str, schema: Any, *, required: bool = True) -> dict[str, Any]:
@@ -189,10 +195,13 @@ _V1: Final = {
     "/findChainTipHashHex": _get("Hash of the tip", _HEX),
     "/findChainTipHeaderHex": _get("Header of the tip", _ref("PlacedHeader")),
     "/findHeaderHexForHeight": _get(
-        "Header at a height; no value above the tip", _ref("PlacedHeader"), _in("query", "height", _HEIGHT)
+        "Header at a height; no value above the tip",
+        _ref("PlacedHeader"),
+        _in("query", "height", _HEIGHT),
+        absent=True,
     ),
     "/findHeaderHexForBlockHash": _get(
-        "Header of a block; no value if unknown", _ref("PlacedHeader"), _in("query", "hash", _HEX)
+        "Header of a block; no value if unknown", _ref("PlacedHeader"), _in("query", "hash", _HEX), absent=True
     ),
     "/getHeaders": _get("Headers as one hex string, 160 characters each", {"type": "string"}, *_RANGE),
     "/getFiatExchangeRates": _get("Refused with 501: this service follows no rates"),

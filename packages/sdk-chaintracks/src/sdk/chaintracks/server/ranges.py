@@ -9,7 +9,8 @@ from aiohttp import web
 
 from sdk.chaintracks.server.answers import is_known
 
-_RANGE: Final = re.compile(r"bytes=([0-9]{1,10})-([0-9]{0,10})", re.ASCII)
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
+"""One part; several at once are not given, as RFC 9110 §14.2 allows."""
 
 
 def bytes_answer(request: web.BaseRequest, raw: bytes, etag: str, keep: str) -> web.Response:
@@ -27,9 +28,12 @@ def bytes_answer(request: web.BaseRequest, raw: bytes, etag: str, keep: str) -> 
 def _wanted(request: web.BaseRequest, etag: str, size: int) -> tuple[int, int]:
     """First byte and the one after the last."""
     match = _RANGE.fullmatch(request.headers.get("Range", ""))
-    if match is None or request.headers.get("If-Range", etag) != etag:
+    if match is None or not any(match.groups()) or request.headers.get("If-Range", etag) != etag:
         return 0, size
-    start, stop = int(match[1]), int(match[2]) + 1 if match[2] else size
+    if match[1]:
+        start, stop = int(match[1]), int(match[2]) + 1 if match[2] else size
+    else:  # so many at the end
+        start, stop = max(0, size - int(match[2])), size
     if start >= size or stop <= start:
         raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
     return start, min(stop, size)

@@ -119,6 +119,13 @@ class ChaintracksMetrics(Collector):
         for each in self._service.sources_status():
             sources.add_metric([each.name, each.state], int(each.state == "ok"))
         yield sources
+        heights = GaugeMetricFamily(
+            "chaintracks_source_height", "Height of the best block a source says it has.", labels=["source"]
+        )
+        for each in self._service.sources_status():
+            if each.claimed is not None:
+                heights.add_metric([each.name], each.claimed)
+        yield heights
         count = GaugeMetricFamily("chaintracks_subscribers", "Open subscriptions.", labels=["kind"])
         for kind in ("websocket", "sse"):
             count.add_metric([kind], subscribers.kinds[kind])
