@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import shutil
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -68,7 +70,7 @@ async def test_the_references_folders_are_read_whole(tmp_path: Path, name: str, 
             for each in parse_index((folder / "mainNetBlockHeaders.json").read_bytes(), "main")
         )
         assert await tracks.chain.headers(0, 1000) == content
-        assert "hours old" in str(tracks.fault())  # the chain of 2009 is nobody's tip
+        assert "days old" in str(tracks.fault())  # the chain of 2009 is nobody's tip
 
 
 async def test_the_folder_our_own_server_shows_is_one(tmp_path: Path) -> None:
@@ -130,6 +132,19 @@ async def test_a_download_goes_on_where_it_broke_off_after_a_restart_too(
             assert await tracks.chain.headers(0, 1000) == raw(HEADERS[:100])
         assert next(each for name, each in cdn.asked if name.endswith(".headers")) == "bytes=3000-3999"
     assert [each.suffix for each in sorted((tmp_path / "downloads").iterdir())] == [".headers", ""]
+
+
+async def test_parts_of_files_that_were_replaced_do_not_pile_up(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path)
+    for day in range(9):
+        cache.add(bytes([day]) * 32, b"half of what that day's last file was")
+        os.utime(tmp_path / "downloads" / f"{(bytes([day]) * 32).hex()}.part", (day, day))
+    data = raw(HEADERS[:10])
+    cache.add(sha256(data).digest(), data)
+    assert await cache.finish(sha256(data).digest()) == data
+    left = sorted(each.name for each in (tmp_path / "downloads").glob("*.part"))
+    assert left == [f"{(bytes([day]) * 32).hex()}.part" for day in (7, 8)]
+    cache.close()
 
 
 async def test_what_is_kept_is_checked_before_it_is_used_and_little_is_kept(tmp_path: Path) -> None:

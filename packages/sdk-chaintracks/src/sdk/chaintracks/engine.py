@@ -166,7 +166,8 @@ class Chaintracks:
             return f"no source has confirmed the tip for {age:.0f} s"
         old = self.clock().timestamp() - self.chain.tip.time
         if self._max_tip_age is not None and old > self._max_tip_age:
-            behind = f"the tip at height {self.chain.tip.height} is {old / 3600:.0f} hours old"
+            told = f"{old / 3600:.0f} hours" if old < 48 * 3600 else f"{old / 86400:.0f} days"
+            behind = f"the tip at height {self.chain.tip.height} is {told} old"
             return f"{behind}: the sources are behind, or the clock is wrong"
         if self.chain.tip.work < self.chain.rules.minimum_work:
             name = self.chain.rules.chain

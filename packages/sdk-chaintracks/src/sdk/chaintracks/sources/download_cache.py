@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KEEP: Final = 2
-"""Whole files that stay; the store has what was in the others."""
+"""Whole files that stay, and unfinished ones; the store has what was in the others."""
 
 
 class DigestMismatch(Exception):
@@ -81,8 +81,9 @@ class DownloadCache:
             os.fsync(file.fileno())
         part.replace(path)
         sync_folder(self._folder)
-        for each in sorted(self._folder.glob("*.headers"), key=_age)[:-_KEEP]:
-            each.unlink()
+        for kind in ("*.headers", "*.part"):  # a part whose file was replaced meanwhile is never finished
+            for each in sorted(self._folder.glob(kind), key=_age)[:-_KEEP]:
+                each.unlink()
         return raw
 
     def _path(self, digest: bytes) -> Path:
