@@ -19,6 +19,7 @@ from sdk.core.errors import ConfigurationError, StorageError, StorageUnavailable
 from sdk.module_runtime.data.database import DatabaseConfigurationError, QueryError
 from sdk.module_runtime.data.sessions.values import JsonText, pack, unpack
 from sdk.module_runtime.errors import LinkClosed, Unsupported
+from sdk.module_runtime.orchestrator.hosts.sessions import LentSession
 from sdk.module_runtime.process_link import process_link
 from sdk.service.database import Database
 from sdk.service.errors import CommitUnknown, ConstraintViolated
@@ -62,7 +63,7 @@ class Lent:
 
 @pytest.fixture(params=DIALECTS)
 def lent(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lent]:
-    with lent_database(request.param, tmp_path, rows=200, bytes=100_000, idle_seconds=1.0) as found:
+    with lent_database(request.param, tmp_path, rows=200, bytes=100_000) as found:
         yield Lent(*found)
 
 
@@ -276,6 +277,8 @@ async def test_a_migration_that_loses_its_session_changes_nothing(lent: Lent) ->
 
 async def test_an_open_transaction_is_undone_when_its_time_is_over_and_when_its_module_is_gone(lent: Lent) -> None:
     engine = sa.create_engine(lent.url)
+    found = process_link()
+    assert found is not None
 
     def left_open(name: str) -> sa.Connection:
         connection = engine.connect()
@@ -285,17 +288,21 @@ async def test_an_open_transaction_is_undone_when_its_time_is_over_and_when_its_
     async with await Database.open(lent.url, timeout=20) as database:
         await database.migrate(things.create)
         idle = await asyncio.to_thread(left_open, "idle")
-        await database.write(things.add, "after the idle one")  # SQLite waits for it
+        (session,) = (each for each in lent.host._connections.all().values() if each.open)
+        assert isinstance(session, LentSession)
+        assert session._timer is not None
+        assert session._timer.when() <= found.loop.time() + 30.0, "the scope's idle_seconds"
+        found.loop.call_soon_threadsafe(session._over)  # as the timer does
         await until(lambda: not lent.host.open_transactions("m"))
-        with pytest.raises(sa.exc.OperationalError) as gone:
+        with pytest.raises(sa.exc.OperationalError, match="too long"):
             await asyncio.to_thread(idle.commit)
-        assert "too long" in str(gone.value) or "over" in str(gone.value)
         await asyncio.to_thread(idle.close)
-        await asyncio.to_thread(left_open, "dead")
-        found = process_link()
-        assert found is not None
+        await database.write(things.add, "after the idle one")
+        dead = await asyncio.to_thread(left_open, "dead")
         asyncio.run_coroutine_threadsafe(lent.host.release("m"), found.loop).result()
         assert [row.name for row in await database.read(_names)] == ["after the idle one"]
+        await asyncio.to_thread(dead.invalidate)
+        await asyncio.to_thread(dead.close)
     await asyncio.to_thread(engine.dispose)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sdk.core.storage import AuthId
 
 
-@pytest.fixture(params=(*DIALECTS, *LENT))
+@pytest.fixture(params=(*DIALECTS, *LENT[:2]))
 def any_address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str | None]]:
     """URL and schema of an empty database, on each dialect."""
     with empty_database(request.param, tmp_path) as address:
