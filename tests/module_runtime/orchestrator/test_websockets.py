@@ -128,6 +128,14 @@ async def test_a_module_that_is_replaced_lets_its_clients_go_and_the_new_one_tak
         assert rig.seen.modules["web"].state is State.READY
 
 
+async def test_a_module_that_stops_without_a_close_is_said_to_stop_and_not_to_break_off() -> None:
+    async with gateway() as rig, rig.client.ws_connect("/leave", autoclose=False) as socket:
+        assert await socket.receive_str(timeout=20) == "here"
+        restarting = asyncio.create_task(rig.seen.modules["web"].replace())
+        assert await ended(socket) == (WSCloseCode.GOING_AWAY, "the module is stopping")
+        await restarting
+
+
 async def test_the_stop_tells_every_client_and_waits_for_none_that_does_not_read() -> None:
     async with ClientSession() as client:
         async with gateway(socket_module(stop_timeout=6)) as rig:

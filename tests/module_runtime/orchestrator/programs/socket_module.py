@@ -14,7 +14,12 @@ from sdk.module_runtime.module.program import ModuleProgram
 from sdk.module_runtime.protocol.services import Endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sdk.module_runtime.module.context import ModuleContext
+
+
+STOPPING: web.AppKey[list[Callable[[], None]]] = web.AppKey("stopping", list)
 
 
 async def echo(request: web.Request) -> web.StreamResponse:
@@ -67,6 +72,21 @@ async def deaf(request: web.Request) -> web.StreamResponse:
     return socket
 
 
+async def leave(request: web.Request) -> web.StreamResponse:
+    """Ends the process without a close as soon as the application is told to stop."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.send_str("here")
+    request.app[STOPPING].append(lambda: os._exit(0))
+    await asyncio.sleep(600)
+    return socket
+
+
+async def on_stop(app: web.Application) -> None:
+    for each in app[STOPPING]:
+        each()
+
+
 async def refuse(request: web.Request) -> web.StreamResponse:
     how = request.query["how"]
     if how == "redirect":
@@ -101,6 +121,8 @@ async def hello(request: web.Request) -> web.Response:
 
 async def build(context: ModuleContext) -> web.Application:
     app = web.Application(client_max_size=1 << 26)
+    app[STOPPING] = []
+    app.on_shutdown.append(on_stop)
     app.add_routes(
         [
             web.get("/echo", echo),
@@ -109,6 +131,7 @@ async def build(context: ModuleContext) -> web.Application:
             web.get("/pour", pour),
             web.get("/deaf", deaf),
             web.get("/refuse", refuse),
+            web.get("/leave", leave),
             web.get("/events", events),
             web.get("/private-events", events),
             web.post("/both-ways", both_ways),
@@ -121,7 +144,7 @@ async def build(context: ModuleContext) -> web.Application:
 ENDPOINTS = [
     *(
         Endpoint(path=path, methods=["GET"])
-        for path in ("/echo", "/pings", "/pour", "/deaf", "/refuse", "/events", "/hello")
+        for path in ("/leave", "/echo", "/pings", "/pour", "/deaf", "/refuse", "/events", "/hello")
     ),
     *(Endpoint(path=path, methods=["GET"], auth="jwt") for path in ("/private", "/private-events")),
     Endpoint(path="/both-ways", methods=["POST"]),

@@ -16,6 +16,8 @@ from sdk.module_runtime.channels.allowance import Allowance
 from sdk.service.http_app import bound_intake
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import ClientWebSocketResponse, web
 
 CLOSE_WITHIN: Final = 2.0
@@ -67,6 +69,7 @@ class Tunnel:
         self._ended: asyncio.Future[Close | None] = self._loop.create_future()
         self._heard_at = self._loop.time()
         self._watching: asyncio.TimerHandle | None = None
+        self._module_gone = MODULE_GONE
         burst = 2 * largest_message + 16 * FRUITLESS
         self._fruitless = bound_intake(request, FRUITLESS, burst, lambda: self.end(FLOOD))
 
@@ -74,6 +77,10 @@ class Tunnel:
         """Both sides are told ``close``, unless it ends already."""
         if not self._ended.done():
             self._ended.set_result(close)
+
+    def module_stops(self) -> None:
+        """If it breaks off from now on, then because it stops."""
+        self._module_gone = STOPPING
 
     async def run(self) -> None:
         pumps = asyncio.create_task(self._from_module()), asyncio.create_task(self._from_client())
@@ -99,27 +106,27 @@ class Tunnel:
             if left:
                 await asyncio.wait((*left, self._ended), timeout=CLOSE_WITHIN, return_when=asyncio.FIRST_COMPLETED)
         said = [each.result() for each in (self._ended, *pumps) if each.done()]
-        return next((close for close in said if close is not None), MODULE_GONE)
+        return next((close for close in said if close is not None), self._module_gone)
 
     async def _from_client(self) -> Close | None:
-        return await self._pass_on(self._client, self._module, CLIENT_UNITS, CLIENT_GONE)
+        return await self._pass_on(self._client, self._module, CLIENT_UNITS, lambda: CLIENT_GONE)
 
     async def _from_module(self) -> Close | None:
-        return await self._pass_on(self._module, self._client, MODULE_UNITS, MODULE_GONE)
+        return await self._pass_on(self._module, self._client, MODULE_UNITS, lambda: self._module_gone)
 
     async def _pass_on(
         self,
         source: web.WebSocketResponse[bool] | ClientWebSocketResponse[bool],
         sink: web.WebSocketResponse[bool] | ClientWebSocketResponse[bool],
         units: tuple[float, float],
-        gone: Close,
+        gone: Callable[[], Close],
     ) -> Close | None:
         """How ``source`` ended; None if ``sink`` cannot be written to."""
         allowance, count = Allowance(*units, self._loop.time), 0
         while True:
             message = await source.receive()
             if message.type not in _PASSED_ON:
-                return Close(*_said(message.data, message.extra)) if message.type is WSMsgType.CLOSE else gone
+                return Close(*_said(message.data, message.extra)) if message.type is WSMsgType.CLOSE else gone()
             self._heard_at = self._loop.time()
             size = len(message.data)
             if source is self._client:

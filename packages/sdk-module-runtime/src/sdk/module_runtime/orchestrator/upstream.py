@@ -82,9 +82,9 @@ class Upstreams:
     """
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[Conversation | None, str, bool], ClientSession] = {}
-        """By instance and path (None and empty for ports), and whether they are for WebSockets. Two instances of a
-        module may have the same path, one after the other: what is connected is connected to one of them."""
+        self._sessions: dict[tuple[Conversation, str, bool], ClientSession] = {}
+        """By instance, path (empty for ports), and whether they are for WebSockets. Two instances of a module may have
+        the same path or port, one after the other: what is connected is connected to one of them."""
 
     async def send(
         self,
@@ -105,7 +105,7 @@ class Upstreams:
             await session.close()
 
     async def forget(self, conversation: Conversation) -> None:
-        """The instance is gone, and with it the socket it served on."""
+        """The instance is gone, and whatever was connected to it."""
         for key in [key for key in self._sessions if key[0] is conversation]:
             await self._sessions.pop(key).close()
 
@@ -184,11 +184,11 @@ class Upstreams:
     def _session(
         self, conversation: Conversation, where: SocketAddress | str, *, websocket: bool = False
     ) -> ClientSession:
-        key = (conversation, where, websocket) if isinstance(where, str) else (None, "", websocket)
-        session = self._sessions.get(key)
+        path = where if isinstance(where, str) else ""
+        session = self._sessions.get((conversation, path, websocket))
         if session is None:
-            connector = UnixConnector(key[1], limit=0) if key[1] else TCPConnector(limit=0)
-            session = self._sessions[key] = _session(connector, websocket=websocket)
+            connector = UnixConnector(path, limit=0) if path else TCPConnector(limit=0)
+            session = self._sessions[conversation, path, websocket] = _session(connector, websocket=websocket)
         return session
 
 

@@ -25,7 +25,7 @@ from sdk.module_runtime.orchestrator.upstream import NotUpgraded, address_of
 from sdk.service.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from aiohttp import ClientWebSocketResponse
 
@@ -163,9 +163,12 @@ def _ended_at(tunnel: Tunnel, conversation: Conversation, lives: float | None) -
     """It ends with its module, which has a moment to end it itself, and with the token."""
     loop = asyncio.get_running_loop()
     timers = [] if lives is None else [loop.call_later(max(0.0, lives), tunnel.end, EXPIRED)]
-    forget: Callable[[], None] = conversation.on_draining(
-        lambda: timers.append(loop.call_later(LAST_WORDS, tunnel.end, STOPPING))
-    )
+
+    def stops() -> None:
+        tunnel.module_stops()
+        timers.append(loop.call_later(LAST_WORDS, tunnel.end, STOPPING))
+
+    forget = conversation.on_draining(stops)
     try:
         yield
     finally:
