@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 COMMAND = "SDK_COMMAND"
 """What whoever started us typed for ``sdk``; ``scripts/sdk`` says it."""
 _TRY = """
-  export SDK_DEVNET_URL={devnet}
-  for name in alice bob; do {sdk} wallet --home {folder}/$name create --chain mock \\
-      --arc-url {devnet} --whatsonchain-url {whatsonchain} --headers-url {headers}; done
-  {sdk} wallet --home {folder}/alice address | tee {folder}/address        # JSON: the address and how it was derived
-  {sdk} devnet faucet ADDRESS 100000 > {folder}/gift                       # with the address that you see
-  {sdk} wallet --home {folder}/alice receive {folder}/gift --address {folder}/address
-  {sdk} wallet --home {folder}/alice pay $({sdk} wallet --home {folder}/bob identity) 5000 > {folder}/payment
-  {sdk} wallet --home {folder}/bob receive {folder}/payment
-  {sdk} devnet mine                                # or: reorg 1
-  {sdk} wallet --home {folder}/bob update          # fetches proofs, as a monitor does all the time
-  {sdk} wallet --home {folder}/bob actions
-  cd {folder}; {sdk} runtime ps                    # and logs, events, restart, replace, stop
+{alias}  cd {folder}; export SDK_DEVNET_URL={devnet}
+  for name in alice bob; do sdk wallet --home $name create --chain mock --arc-url {devnet} \\
+      --whatsonchain-url {whatsonchain} --headers-url {headers}; done
+  sdk wallet --home alice address | tee address    # JSON: the address, and how it was derived
+  sdk devnet faucet ADDRESS 100000 > gift          # to the address that you see
+  sdk wallet --home alice receive gift --address address
+  sdk wallet --home alice pay $(sdk wallet --home bob identity) 5000 > payment
+  sdk wallet --home bob receive payment
+  sdk devnet mine                                  # or: reorg 1
+  sdk wallet --home bob update                     # fetches proofs, as a monitor does all the time
+  sdk wallet --home bob actions
+  sdk runtime ps                                   # and logs, events, restart, replace, stop
 A wallet in a program of yours, with the storage and the monitor that run here:
   export {exports}
 """
@@ -57,13 +57,14 @@ def describe(system: Stack) -> str:
         f"{name}={shlex.quote(value)}" for name, value in system.environ.items() if name.startswith("SDK_WALLET_")
     )
     where = "\n".join(f"  {each.name:12} {each.url}" for each in system.parts)
+    command = os.environ.get(COMMAND)
     hints = _TRY.format(
         devnet=system.devnet.url,
         whatsonchain=system.environ["SDK_WALLET_WHATSONCHAIN_URL"],
         headers=system.headers.url,
         folder=shlex.quote(str(system.folder)),
         exports=exports,
-        sdk=shlex.quote(os.environ.get(COMMAND, "sdk")),
+        alias=f"  alias sdk={shlex.quote(command)}\n" if command else "",
     )
     return f"Running (files in {system.folder}):\n{where}\nIn another terminal:{hints}Ctrl-C stops everything."
 
