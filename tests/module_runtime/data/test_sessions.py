@@ -349,7 +349,9 @@ SCOPE_ATTACKS = {
 }
 
 
-def test_sql_beyond_the_scope_is_refused_and_the_session_goes_on(engine: sa.Engine) -> None:
+def test_sql_beyond_the_scope_is_refused_and_the_session_goes_on(
+    engine: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     name = "mysql" if engine.dialect.name in ("mysql", "mariadb") else engine.dialect.name
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for attack in SCOPE_ATTACKS[name]:
@@ -359,6 +361,9 @@ def test_sql_beyond_the_scope_is_refused_and_the_session_goes_on(engine: sa.Engi
                 assert not refused.value.connection_invalidated or "STDOUT" in attack, attack
                 connection.rollback()
         assert connection.scalar(sa.select(sa.literal(7))) == 7
+    told = [record.getMessage() for record in caplog.records if "database_refused" in record.getMessage()]
+    assert told, "the operator hears of it"
+    assert not any(attack in line for line in told for attack in SCOPE_ATTACKS[name])
 
 
 async def test_requests_that_are_none_are_refused_by_the_host(lent: Lent) -> None:

@@ -161,7 +161,8 @@ def _prepare_sqlite(dbapi: Any, _: Any) -> None:
 
 def query_error(error: BaseException) -> QueryError:
     """What a driver says of a statement, in our words."""
-    number = getattr(error, "sqlstate", None) or (error.args[0] if error.args else None)
+    first = error.args[0] if error.args else None
+    number = first if isinstance(first, int) else getattr(error, "sqlstate", None)  # PyMySQL has both
     text = said(error)
     forbidden = number in _FORBIDDEN or text == "not authorized" or text.startswith("too many attached databases")
     return (NotPermitted if forbidden else QueryError)(text)

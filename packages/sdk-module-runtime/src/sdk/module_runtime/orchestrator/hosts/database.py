@@ -98,7 +98,8 @@ class DatabaseHost:
         try:
             lent = await self._lend(module_id, name, scope)
             if config is not None and config.get("session") is True:
-                return await self._open_session(module_id, LentSession(name, lent.database, scope.limits), scope)
+                session = LentSession(module_id, name, lent.database, scope.limits)
+                return await self._open_session(module_id, session, scope)
             connection = _Connection(name, lent.database, Transactions(scope.limits, lent.slots))
             return self._connections.add(module_id, connection, scope.limits.connections)
         except DatabaseError as error:

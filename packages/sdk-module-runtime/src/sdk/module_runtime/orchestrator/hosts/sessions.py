@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from sdk.module_runtime.data.database.errors import LimitExceeded, QueryError
+from sdk.module_runtime.data.database.engine import query_error
+from sdk.module_runtime.data.database.errors import LimitExceeded, NotPermitted, QueryError
 from sdk.module_runtime.data.database.session import DriverFailed
 from sdk.module_runtime.data.sessions.failures import failure_of
 from sdk.module_runtime.data.sessions.values import pack, unpack
@@ -35,8 +36,8 @@ class LentSession:
     ``transaction_seconds`` after the transaction began.
     """
 
-    def __init__(self, name: str, database: Database, limits: DatabaseLimits) -> None:
-        self.name = name
+    def __init__(self, module_id: str, name: str, database: Database, limits: DatabaseLimits) -> None:
+        self.name, self._module_id = name, module_id
         self._database, self._limits = database, limits
         self._session: Session | None = None
         self._in_use = 0
@@ -79,12 +80,19 @@ class LentSession:
             answer: dict[str, Any] = {"answer": _members(await work(session, packed))}
         except DriverFailed as error:
             answer = {"failure": failure_of(error.error)}
-        except (QueryError, LimitExceeded) as error:
+            self._note(query_error(error.error))
+        except QueryError as error:
             answer = {"refused": str(error)}
+            self._note(error)
         try:
             return pack({"state": session.state, **answer})
         except (QueryError, UnicodeEncodeError) as error:
             return pack({"state": session.state, "refused": str(error)})
+
+    def _note(self, error: QueryError) -> None:
+        """The operator hears of what was forbidden, without its text, which may hold values."""
+        if isinstance(error, (NotPermitted, LimitExceeded)):
+            _log.warning("database_refused", module_id=self._module_id, scope=self.name, code=error.code)
 
     def _set_timer(self) -> None:
         """For as long as it may stay as it is: in use, or idle in a transaction."""
@@ -100,7 +108,12 @@ class LentSession:
 
     def _over(self) -> None:
         if self._session is not None:
-            _log.warning("session_ended", scope=self.name, reason="it left a transaction open too long")
+            _log.warning(
+                "session_ended",
+                module_id=self._module_id,
+                scope=self.name,
+                reason="it left a transaction open too long",
+            )
             work = self._session.end("was ended, for it left a transaction open too long")
             self._ending = asyncio.get_running_loop().create_task(work)
 
