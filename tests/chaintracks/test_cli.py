@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SDK = [sys.executable, "-c", "from sdk.service.cli.root import run; run()"]
+ANYWHERE = ("--port", "0")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SDK_")}
 
 
@@ -92,9 +92,9 @@ async def test_serve_follows_serves_and_stops_on_sigterm_and_goes_on_after_kill(
 
 
 def test_serve_refuses_a_start_that_cannot_work_in_one_line(tmp_path: Path) -> None:
-    serve = ["serve", "--network", "mock", "--source", "http://127.0.0.1:9/v1/bsv/mock", "--port", "0"]
+    serve = ["serve", *ANYWHERE, "--network", "mock", "--source", "http://127.0.0.1:9/v1/bsv/mock"]
     path = tmp_path / "h.sqlite"
-    refused(sdk(*serve[:3], "--database", f"sqlite:///{path}"), "no public source serves mock", "--source")
+    refused(sdk(*serve[:5], "--database", f"sqlite:///{path}"), "no public source serves mock", "--source")
     refused(sdk(*serve, "--database", f"sqlite:///{tmp_path}/no/such/h.sqlite"), "no/such does not exist")
     path.write_bytes(b"this is no database, but long enough to be looked at" * 40)
     refused(sdk(*serve, "--database", f"sqlite:///{path}"), "h.sqlite")
@@ -105,7 +105,8 @@ def test_serve_refuses_a_locked_database_in_one_line(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE other (id INTEGER)")
         connection.execute("BEGIN EXCLUSIVE")
-        serve = ["serve", "--network", "mock", "--source", "http://127.0.0.1:9", "--database", f"sqlite:///{path}"]
+        serve = ["serve", *ANYWHERE, "--network", "mock", "--source", "http://127.0.0.1:9"]
+        serve += ["--database", f"sqlite:///{path}"]
         refused(sdk(*serve, SDK_CHAINTRACKS_DATABASE_TIMEOUT="0"), "locked")
 
 
@@ -115,22 +116,23 @@ def test_serve_refuses_a_newer_database(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE alembic_version_chaintracks (version_num VARCHAR(32) NOT NULL)")
         connection.execute("INSERT INTO alembic_version_chaintracks VALUES ('9999')")
     connection.close()
-    done = sdk("serve", "--network", "mock", "--source", "http://127.0.0.1:9", "--database", f"sqlite:///{path}")
-    refused(done, "9999", "newer")
+    source = ("--network", "mock", "--source", "http://127.0.0.1:9")
+    refused(sdk("serve", *ANYWHERE, *source, "--database", f"sqlite:///{path}"), "9999", "newer")
 
 
-def test_serve_names_a_taken_port_and_a_source_that_is_not_there(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = sdk(
-            "serve", "--network", "mock", "--source", "http://127.0.0.1:9/v1/bsv/mock", "--port", str(port),
-            "--database", f"sqlite:///{tmp_path}/h.sqlite",
-        )  # fmt: skip
-    assert done.returncode == 1
-    first, second = (line for line in done.stderr.splitlines() if line.startswith("sdk:"))
-    assert "127.0.0.1:9" in first
-    assert "it is tried again" in first
-    assert f"port {port} on 127.0.0.1 is taken" in second
+async def test_serve_names_a_source_that_is_not_there_and_serves_what_it_has(tmp_path: Path) -> None:
+    source = "http://127.0.0.1:9/v1/bsv/mock"
+    process = await asyncio.create_subprocess_exec(
+        *SDK, "chaintracks", "serve", *ANYWHERE, "--network", "mock", "--source", source,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert (await asyncio.wait_for(process.stdout.readline(), 60)).startswith(b"headers of mock up to 0: http://")
+    process.terminate()
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+    (line,) = (each for each in err.decode().splitlines() if each.startswith("sdk:"))
+    assert line.startswith(f"sdk: source {source}: /chain/info: cannot be reached at 127.0.0.1:9")
+    assert line.endswith("; it is tried again")
 
 
 @pytest.mark.parametrize("network", ["regtest", "mock"])

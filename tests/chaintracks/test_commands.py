@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -89,6 +90,15 @@ async def test_an_option_that_is_wrong_costs_nothing(tmp_path: Path) -> None:
     assert (code, "--to-height 8 lies below --from-height 9" in err) == (2, True)
     assert not [each for each in os.listdir(tmp_path) if each.startswith("x.bin")]
     assert json.loads((await sdk(tmp_path, "info"))[1]) == before
+
+
+async def test_a_port_that_is_taken_is_said_before_anything_is_begun(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, out, err = await sdk(tmp_path, "serve", "--network", "mock", "--source", "devnet", "--port", port)
+    assert (code, out) == (1, "")
+    assert err == f"sdk: port {port} on 127.0.0.1 is taken by another program: stop it, or choose another port\n"
+    assert os.listdir(tmp_path) == []
 
 
 async def test_a_chain_is_made_current_and_read_while_a_service_runs(tmp_path: Path) -> None:

@@ -245,8 +245,10 @@ async def serving(settings: ChaintracksSettings) -> AsyncIterator[tuple[Chaintra
 
 
 async def _serve(settings: ChaintracksSettings) -> None:
+    from sdk.service.http_app import listen
     from sdk.service.http_app import serve as serve_app
 
+    listen(settings.host, settings.port).close()  # a port that is taken is said before the first look, not after it
     async with serving(settings) as (service, app):
         tip = service.chain.tip
         await serve_app(
