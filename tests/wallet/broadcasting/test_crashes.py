@@ -206,7 +206,7 @@ async def test_r21_killed_anywhere_it_comes_to_the_same_end(
                             killed.append(point)
 
             await asyncio.gather(*(work() for _ in range(3)))
-        assert len(killed) >= 0.9 * len(tries)
+        assert len(killed) >= 0.7 * len(tries)  # of 34 points eight are of commits that may come together
 
 
 async def _kill_and_restart(world: World, expected: dict[str, Any], runner: Forking, number: int, point: str) -> bool:
