@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 def main() -> None:
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is signal.default_int_handler:
+    heeds = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heeds:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules load ends it without a traceback
     complaint = diagnose()
     if complaint is not None:
@@ -18,7 +18,8 @@ def main() -> None:
         raise SystemExit(1)
     from sdk.service.cli import main as run
 
-    signal.signal(signal.SIGINT, handler)
+    if heeds:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     run()
 
 
