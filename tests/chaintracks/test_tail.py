@@ -55,6 +55,13 @@ async def test_it_prints_changes_and_goes_on_after_the_cursor_of_a_line(tmp_path
         await server.stop()
 
 
+@pytest.mark.parametrize("url", ["nonsense", "localhost:3011", "ftp://127.0.0.1", ""])
+def test_an_address_that_is_none_is_said_in_one_line(url: str) -> None:
+    ended = subprocess.run([*SDK, "chaintracks", "tail", url], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"sdk: {url!r} is no address of a header service: write http://host:port\n"
+
+
 def test_a_cursor_that_is_none_is_said_in_one_line() -> None:
     done = subprocess.run(
         [*SDK, "chaintracks", "tail", "http://127.0.0.1:9", "--after", "5"], capture_output=True, text=True, check=False

@@ -53,6 +53,9 @@ class ChaintracksClient:
         if poll <= 0:
             raise ConfigurationError(f"servers are looked at every poll seconds, and {poll} is no such time")
         urls = [url] if isinstance(url, str) else [*url]
+        for each in urls:
+            if not each.startswith(("http://", "https://")):
+                raise ConfigurationError(f"{each!r:.200} is no address of a header service: write http://host:port")
         if not urls or not 1 <= quorum <= len(urls):
             raise ConfigurationError(f"a quorum of {quorum} needs that many servers, at least one; {len(urls)} given")
         self.name, self._quorum, self._poll = name, quorum, poll
