@@ -94,12 +94,16 @@ async def test_a_stream_to_a_module_that_dies_fails_at_once_and_says_why() -> No
     async with running({"one": ECHO, "two": ECHO}, board, gateway={}) as seen:
         await seen.until("one", State.READY)
         await seen.until("two", State.READY)
-        target = seen.modules["two"].instance
+        source, target = (seen.modules[name].instance for name in ("one", "two"))
+        assert source is not None
         assert target is not None
+        async with asyncio.timeout(WITHIN):  # a module may be ready before its channel is open
+            while not (source.conversation.newest_channel and target.conversation.newest_channel):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         os.kill(target.process.pid, signal.SIGSTOP)  # it takes nothing, and answers nothing
         async with ClientSession(board.api) as client, asyncio.timeout(WITHIN):
             sending = asyncio.create_task(client.post("/send/two/1000000/1"))
-            while not len(board.streams):  # noqa: ASYNC110 - another process sends
+            while not len(board.streams) and not sending.done():  # noqa: ASYNC110 - another process sends
                 await asyncio.sleep(0.01)
             os.kill(target.process.pid, signal.SIGKILL)
             async with await sending as answer:
