@@ -302,7 +302,7 @@ async def test_a_server_that_falls_silent_holds_nobody_for_ever(kind: str, commi
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         through = config.model_copy(update={"port": server.sockets[0].getsockname()[1]})
         async with server, asyncio.timeout(60):
-            database = await open_database(through, limits=StatementLimits(100, 100_000, 0.5))
+            database = await open_database(through, limits=StatementLimits(100, 100_000, 2.0))
             await database.execute("CREATE TABLE t (id INT)")
             transaction = await database.begin_transaction() if commits else None
             silent.set()
