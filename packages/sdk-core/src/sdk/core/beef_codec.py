@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from sdk.core.encodings import read_varint, varint
 from sdk.core.errors import ParseError
 from sdk.core.merkle_path import MerklePath
-from sdk.core.transaction import Transaction
+from sdk.core.transaction import read_hashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from sdk.core.transaction import Transaction
 
 V1, V2 = 1, 2
 ATOMIC = b"\x01\x01\x01\x01"
@@ -70,22 +72,24 @@ def _read_entries(
 ) -> tuple[dict[bytes, BeefEntry], int]:
     count, position = _read_count(data, position, 11, "transactions")
     entries: dict[bytes, BeefEntry] = {}
-    read = Transaction.read
     for _ in range(count):
         start = position
         transaction: Transaction | None = None
         index: int | None = None
         if version == V1:
-            transaction, position = read(data, position)
+            transaction, digest, position = read_hashed(data, position)
             index, position = _read_index(data, position, len(paths), _RAW_AND_PATH)
-        elif position < len(data) and data[position] == _TXID_ONLY:
+        elif (form := data[position] if position < len(data) else None) == _TXID_ONLY:
             position += 33
+            digest = data[start + 1 : position]
+            if position > len(data):
+                raise ParseError(_WHAT, "ends inside a txid", start + 1)
         else:
-            index, position = _read_index(data, position, len(paths), _TXID_ONLY)
-            transaction, position = read(data, position)
-        digest = transaction.hash() if transaction is not None else data[start + 1 : position]
-        if position > len(data):
-            raise ParseError(_WHAT, "ends inside a txid", start + 1)
+            if form == _RAW:  # nearly all are
+                position += 1
+            else:
+                index, position = _read_index(data, position, len(paths), _TXID_ONLY)
+            transaction, digest, position = read_hashed(data, position)
         if digest in entries:
             raise ParseError(_WHAT, f"transaction {digest[::-1].hex()} stands in it twice", start)
         if index is not None and not paths[index].contains_hash(digest):
