@@ -29,8 +29,8 @@ _log = get_logger(__name__)
 MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes of an answer that is sent as a message."""
 AT_ONCE: Final = 64
-_HOP_BY_HOP: Final = frozenset(
-    {
+HOP_BY_HOP: Final = frozenset(
+    (
         "connection",
         "keep-alive",
         "proxy-authenticate",
@@ -39,11 +39,11 @@ _HOP_BY_HOP: Final = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-        "content-length",
-        "expect",
-    }
+    )
 )
-"""They belong to one connection; a message carries the body as it is."""
+"""They belong to one connection (RFC 9110 §7.6.1)."""
+_NOT_CARRIED: Final = HOP_BY_HOP | {"content-length", "expect"}
+"""A message carries the body as it is."""
 
 
 def plain_session(connector: BaseConnector | None = None) -> ClientSession:
@@ -83,7 +83,7 @@ class HttpApplication:
     async def _answer(self, request: HttpRequest) -> HttpResponse:
         if not request.uri.startswith("/"):
             return _plain(request, 400, "the uri must begin with /")
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_CARRIED}
         url = URL(self._base + request.uri, encoded=True)
         async with self._session.request(
             request.method, url, headers=headers, data=request.body, allow_redirects=False
@@ -166,7 +166,7 @@ def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """A message has each header once: repeated ones are joined, and of cookies, which cannot be, the last is kept."""
     joined: dict[str, str] = {}
     for name, value in headers:
-        if name.lower() in _HOP_BY_HOP:
+        if name.lower() in _NOT_CARRIED:
             continue
         before = joined.get(name)
         joined[name] = value if before is None or name.lower() == "set-cookie" else f"{before}, {value}"

@@ -11,6 +11,7 @@ import random
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from sdk.module_runtime.channels.http_messages import MAX_BODY
 from sdk.module_runtime.channels.routing import Traits
 from sdk.module_runtime.channels.streams import StreamFailed
 from sdk.module_runtime.errors import (
@@ -42,7 +43,7 @@ _AT_ONCE: Final = 256
 TIMEOUT: Final = 30.0
 ATTEMPTS: Final = 3
 FIRST_PAUSE: Final = 0.1
-LARGEST: Final = 8 * 1024 * 1024
+LARGEST: Final = MAX_BODY
 """Bytes of a question or an answer, which a line may carry as up to four characters each."""
 _FORMATS: Final = {"Json": Format.JSON, "Binary": Format.BINARY, "Base64": Format.BASE64, "Auto": Format.AUTO}
 

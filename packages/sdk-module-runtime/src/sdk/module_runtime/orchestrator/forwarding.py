@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sdk.module_runtime.channels.http_messages import HOP_BY_HOP
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-HOP_BY_HOP: Final = frozenset(
-    (
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
-"""RFC 9110 §7.6.1; and those that ``Connection`` names."""
+NOT_PASSED: Final = HOP_BY_HOP | {"proxy-connection"}
+"""Whatever else ``Connection`` names is not passed either."""
 SPOKEN_BY_US: Final = frozenset(
     (
         "forwarded",
@@ -41,7 +31,7 @@ def end_to_end(headers: Iterable[tuple[str, str]], connection: str, drop: frozen
     named = {name.strip().lower() for name in connection.split(",")} if connection else ()
     for name, value in headers:
         lower = name.lower()
-        if lower not in HOP_BY_HOP and lower not in drop and lower not in named:
+        if lower not in NOT_PASSED and lower not in drop and lower not in named:
             yield name, value
 
 

@@ -20,6 +20,7 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
+from sdk.module_runtime.channels.http_messages import MAX_BODY
 from sdk.module_runtime.orchestrator.conversation import Unreachable
 from sdk.module_runtime.orchestrator.forwarding import single
 from sdk.module_runtime.protocol.init import SocketAddress, parse_socket_address
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sdk.module_runtime.orchestrator.conversation import Conversation
 
 CONNECT_TIMEOUT: Final = 5.0
-LARGEST_MESSAGE_BODY: Final = 8 * 1024 * 1024
+LARGEST_MESSAGE_BODY: Final = MAX_BODY
 LARGEST_REFUSAL: Final = 65_536
 """Bytes of an answer to a WebSocket's handshake."""
 _CHUNK: Final = 65_536

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from sdk.module_runtime.data.database.errors import DatabaseConfigurationError, QueryError, error_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sdk.module_runtime.data.sessions.lender import Lender
 
 LARGEST: Final = 20 * 1024 * 1024
-"""Characters of one packed request; the orchestrator reads no line over 32 MiB."""
+"""Characters of one packed request; the orchestrator reads no line over 33 MiB."""
 LOST: Final = "SDK_SESSION_LOST"
 """What ``sqlite_errorname`` says where SQLite itself has said nothing."""
 _CHANGES: Final = re.compile(r"\s*(insert|update|delete|replace)\b", re.IGNORECASE)
@@ -97,7 +98,7 @@ class LentCursor:
             self._rows = self._sets.pop(0)
 
 
-class LentConnection:
+class LentConnection(ABC):
     """``json_loads`` reads, and ``json_dumps`` writes, JSON where the driver does so."""
 
     dialect: ClassVar[str]
@@ -163,9 +164,9 @@ class LentConnection:
 
     # inside
 
+    @abstractmethod
     def _begin(self, sql: str) -> str | None:
         """What must come before ``sql`` where no transaction is open."""
-        raise NotImplementedError
 
     def _known(self, value: Any) -> Any:
         """A value of the driver's own types as one that is carried."""
